@@ -1,0 +1,402 @@
+/**
+ * The whole vocabulary of dsync: what a source says, what a destination hears, what a run remembers.
+ * Every type that crosses a boundary is here. A connector implements `Connector`; nothing else is asked of it.
+ */
+
+// --- values and shapes --------------------------------------------------
+
+/**
+ * A value in normal form, never a lossy one (docs/normal-form.md):
+ * integers up to 32 bits are `number`, 64-bit ones `bigint`; float32 and float64 are `number`;
+ * decimals, dates, times, uuids, JSON and everything `native` are text; bytes are `Uint8Array`;
+ * a MongoDB document is its BSON bytes, its `_id` canonical Extended JSON text.
+ */
+export type Value = null | boolean | number | bigint | string | Uint8Array;
+export type Row = readonly Value[];
+
+/** What a value means, whatever the engine calls it. Decides its spelling in normal form. */
+export type LogicalType =
+  | { readonly kind: 'bool' }
+  | { readonly kind: 'int'; readonly bits: 8 | 16 | 24 | 32 | 64; readonly signed: boolean }
+  /** `precision` absent: any number of digits. NaN and infinities are spelled `NaN`, `Infinity`, `-Infinity`. */
+  | { readonly kind: 'decimal'; readonly precision?: number; readonly scale?: number }
+  | { readonly kind: 'float'; readonly bits: 32 | 64 }
+  /** `maxLength` in characters; `padded` for CHAR(n), whose trailing spaces mean nothing. */
+  | { readonly kind: 'text'; readonly maxLength?: number; readonly padded?: boolean }
+  | { readonly kind: 'bytes'; readonly maxLength?: number }
+  /** `YYYY-MM-DD`. */
+  | { readonly kind: 'date' }
+  /** `HH:MM:SS[.ffffff]`, without trailing zeros in the fraction. `fraction` is the number of digits kept. */
+  | { readonly kind: 'time'; readonly fraction: number }
+  /** A wall-clock reading, `YYYY-MM-DD HH:MM:SS[.ffffff]`, without trailing zeros in the fraction. */
+  | { readonly kind: 'timestamp'; readonly fraction: number }
+  /** A moment, spelled as a timestamp in UTC, with no zone written. */
+  | { readonly kind: 'instant'; readonly fraction: number }
+  /** Lower-case, with hyphens. */
+  | { readonly kind: 'uuid' }
+  /** JSON whose text is kept as it was written. */
+  | { readonly kind: 'json-text' }
+  /** JSON kept as a value: the engine re-renders it, so two spellings of one value are equal. */
+  | { readonly kind: 'json-value' }
+  | { readonly kind: 'enum' | 'set'; readonly labels: readonly string[] }
+  /** A string of `0` and `1`. */
+  | { readonly kind: 'bits'; readonly length?: number }
+  /** Text in the engine's own spelling (interval, arrays, ranges, network types, …): exact within the engine, text elsewhere. */
+  | { readonly kind: 'native'; readonly engine: string }
+  /** SQLite's dynamic typing: each value has a type of its own. */
+  | { readonly kind: 'any' }
+  /** A MongoDB document, and its `_id` as canonical Extended JSON. */
+  | { readonly kind: 'document' } | { readonly kind: 'document-id' };
+
+export interface Column {
+  readonly name: string;
+  readonly type: LogicalType;
+  /** The engine's own spelling of the type, as it stands in a CREATE TABLE. */
+  readonly native: string;
+  readonly nullable: boolean;
+}
+
+/** One table or collection, as it is at one moment. */
+export interface Shape {
+  /** As people and patterns name it: `public.orders`, `shop.orders`, `orders`. */
+  readonly namespace: string;
+  /** The schema or database; absent where the engine has none (SQLite). */
+  readonly schema?: string;
+  readonly name: string;
+  readonly engine: string;
+  readonly columns: readonly Column[];
+  /** Positions of the key columns in key order; empty for a table without a key. */
+  readonly key: readonly number[];
+  /** From the catalogue, never from a scan; absent if unknown. */
+  readonly estimatedRows?: number;
+  readonly estimatedBytes?: number;
+}
+
+/** A namespace of the destination. An absent `schema` stands for the schema or database that the URL names. */
+export interface Target { readonly schema?: string; readonly name: string }
+
+/** How one column is kept by the destination. */
+export interface Fidelity {
+  readonly level: 'exact' | 'reshaped' | 'lossy';
+  /** What changes, or is lost: `kept as text`, `microseconds are cut to milliseconds`. Absent when exact. */
+  readonly note?: string;
+}
+
+/**
+ * A source table beside the destination's table that takes its rows. `target.columns[i]` takes `source.columns[i]`,
+ * whatever the order in the destination's own table, so a row has the same positions on both sides.
+ */
+export interface Mapping {
+  readonly source: Shape;
+  readonly target: Shape;
+  readonly fidelity: readonly Fidelity[];
+  /** The destination's table stood there before the run. */
+  readonly existed: boolean;
+  /** No key: the rows go to a staging table that is swapped in when the one task is done. */
+  readonly staged: boolean;
+}
+
+/**
+ * How the rows of a batch are encoded. `values` is understood by every codec; the rest are bytes all the way.
+ * - `delimited`: COPY text: a row a line, tabs between, `\N` for null, `\\ \t \n \r` (and from PostgreSQL also
+ *   `\b \f \v`) escaped. Each cell is in the normal form of the *source* column's logical type; bool is `1`/`0`,
+ *   bytes are `\x` and hex (the backslash escaped like any other).
+ * - `pg-binary`: tuples of COPY BINARY, without the file's header and trailer. Only where source and target columns
+ *   have the same PostgreSQL built-in types.
+ * - `bson`: whole documents.
+ */
+export type Format = 'values' | 'delimited' | 'pg-binary' | 'bson';
+
+export type Rows =
+  | { readonly format: 'values'; readonly rows: readonly Row[] }
+  | { readonly format: 'delimited' | 'pg-binary'; readonly bytes: Uint8Array }
+  | { readonly format: 'bson'; readonly documents: readonly Uint8Array[] };
+
+// --- selection and plan --------------------------------------------------
+
+/** What is to be read: the same selection for copy, follow and verify. Patterns are globs on `Shape.namespace`. */
+export interface Selection {
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+}
+
+/** A place inside a task, valid in its snapshot only. Opaque to all but its connector, yet plain text: people read state files. */
+export type Cursor = string;
+/** A place in the change log between two transactions: an LSN, a GTID set, a resume token. */
+export type Position = string;
+
+/** A part of one namespace that can be read alone, and read again, by any process that can open the snapshot. */
+export interface Task {
+  /** Unique in the run: `public.orders#3`. */
+  readonly id: string;
+  readonly namespace: string;
+  /** The part, in the connector's own words; absent for the whole namespace. Edge tasks are open-ended. */
+  readonly range?: string;
+  readonly estimatedRows?: number;
+}
+
+/**
+ * A part of one table for comparing, the same set of keys on both sides: rows whose first key column, an integer,
+ * is in [from, to). Digits; an absent edge is open. Both absent: the whole table.
+ */
+export interface Part { readonly from?: string; readonly to?: string }
+
+/** Some rows of one task, in the task's order (`sequence` counts from 0). Once durable, the task may go on after `cursor`. */
+export interface Batch {
+  readonly task: string;
+  readonly namespace: string;
+  readonly sequence: number;
+  readonly rows: Rows;
+  readonly count: number;
+  /** Memory that the rows take, in bytes: what the channel counts. */
+  readonly bytes: number;
+  /** Absent where the source can't go on inside a task: then it is read again from its start. */
+  readonly cursor?: Cursor;
+}
+
+/** In band after a task's last batch: everything sent before it with the same task belongs together. */
+export interface Barrier { readonly kind: 'task-done'; readonly task: string; readonly namespace: string; readonly sequence: number; readonly rows: number }
+
+// --- connectors ----------------------------------------------------------
+
+/** A kind of database. A role that it cannot play is a method that it does not have. */
+export interface Connector {
+  readonly name: string;
+  /** URL schemes, without the colon. */
+  readonly schemes: readonly string[];
+  /** Connects, pins the session's settings, and fails with `unreachable`, `denied` or `usage`. */
+  openSource?(url: string, options: OpenOptions): Promise<Source>;
+  openDestination?(url: string, options: OpenOptions): Promise<Destination>;
+}
+
+export interface OpenOptions {
+  readonly signal: AbortSignal;
+  /** How many connections may be used at once for reading or writing (one more for control is fine). */
+  readonly connections: number;
+  /** Close a batch at about so many bytes; a single larger row is a batch of its own. */
+  readonly batchBytes: number;
+  /** Close a batch at so many rows at the latest. */
+  readonly batchRows?: number;
+}
+
+/** What the check found, with the statement that mends it. An `error` keeps the run from starting. */
+export interface Finding {
+  readonly level: 'info' | 'warning' | 'error';
+  readonly code: string;
+  readonly message: string;
+  readonly remedy?: string;
+  readonly namespace?: string;
+  /** For an `error`: what the command exits with. Default `not-ready`. */
+  readonly error?: 'not-ready' | 'refused' | 'usage' | 'denied';
+}
+
+export interface Source extends AsyncDisposable {
+  readonly engine: string;
+  /** `PostgreSQL 18.0`, for people. */
+  readonly version: string;
+  /** The schema or database that the URL names, whose tables go to the destination's default one. */
+  readonly defaultSchema?: string;
+  /** Which database this is, for ever: system id and database, server UUID, replica set id, path and inode. */
+  identity(signal: AbortSignal): Promise<string>;
+  /** Reads rights, settings, versions; changes nothing. */
+  check(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]>;
+  /** All tables or collections that the selection matches, sorted by namespace; dsync's own (`_dsync…`) are never among them. */
+  shapes(selection: Selection, signal: AbortSignal): Promise<readonly Shape[]>;
+  /** Formats that it can emit for this mapping, best first; always ends with `values`, or `bson` for documents. */
+  formats(mapping: Mapping): readonly Format[];
+  /** Freezes one moment for as many readers as `OpenOptions.connections`. `shapes` are what will be read (some engines must lock them). */
+  snapshot(shapes: readonly Shape[], signal: AbortSignal): Promise<Snapshot>;
+}
+
+/** What a snapshot shows, and how long it is good: a plain object that is kept in the run's state. */
+export interface Moment {
+  /** Wall clock, ISO 8601. */
+  readonly at: string;
+  /** All readers see one moment. False where they can't (MongoDB, a MySQL that forbids the lock): only a mending verification makes the copy exact. */
+  readonly exact: boolean;
+  /** How that was had, for people: `exported snapshot`, `FLUSH TABLES WITH READ LOCK`, `fuzzy: …`. */
+  readonly how: string;
+  /** Where the change log stands at this moment, if there is one. */
+  readonly position?: Position;
+  /** Two moments of one source with equal fingerprints show the same data; absent where that can't be told. */
+  readonly fingerprint?: string;
+}
+
+/** One moment of a source. Tasks, cursors and digests are valid in it, and nowhere else. Reads wait for a free reader. */
+export interface Snapshot extends AsyncDisposable {
+  readonly moment: Moment;
+  /** Divides a namespace into tasks of about `taskBytes`, one at least. Reads no rows. A table without a key is one task. */
+  plan(shape: Shape, options: { readonly taskBytes: number; readonly where?: string }, signal: AbortSignal): Promise<readonly Task[]>;
+  /** Batches in order. Fails with `source-lost` when the snapshot is gone: never reopens it. */
+  read(job: ReadJob, signal: AbortSignal): AsyncIterable<Batch>;
+  /** Divides a table into parts for comparing: ranges of about `rows` rows if its first key column is an integer, else one part. Apart from the copy's tasks. */
+  parts(shape: Shape, rows: number, signal: AbortSignal): Promise<readonly Part[]>;
+  /**
+   * The rows of a part, in any order, in normal form: cells in the order of `shape.columns`, spelled for their types.
+   * The verifier's own way in: it shares no SQL and no decoder with `read`. On a destination `shape` is a `Mapping.target`.
+   */
+  scan(job: ScanJob, signal: AbortSignal): AsyncIterable<readonly Row[]>;
+}
+
+/** All that a reader needs: plain data, so that any process may run it. */
+export interface ReadJob {
+  readonly task: Task;
+  readonly shape: Shape;
+  readonly format: Format;
+  /** The source's own filter language: an SQL condition, or a MongoDB filter as Extended JSON. */
+  readonly where?: string;
+  /** Go on after this place (of an earlier snapshot, too: the caller upserts then). */
+  readonly after?: Cursor;
+  /** The first batch's number. */
+  readonly sequence: number;
+}
+
+export interface ScanJob { readonly shape: Shape; readonly part: Part; readonly where?: string }
+
+/** What the destination itself remembers of one batch, or of a task's end, written in the same transaction as the rows. */
+export interface ProgressRow {
+  readonly task: string;
+  readonly sequence: number;
+  readonly cursor?: Cursor;
+  readonly rows: number;
+  readonly done: boolean;
+}
+
+export interface Rejected {
+  readonly namespace: string;
+  /** In normal form of `Mapping.source`. */
+  readonly row: Row;
+  readonly reason: string;
+}
+
+/** What becomes of rows that the destination already holds. `reconcile` and `mirror` are reserved. */
+export type Existing = 'refuse' | 'append' | 'merge' | 'replace';
+
+export interface WriteOptions {
+  /** Some rows may be there already: upsert by key (a new snapshot, or `merge`). */
+  readonly overwrite: boolean;
+  /** This very batch was sent before and its fate is unknown: look for its progress row first. */
+  readonly redo: boolean;
+}
+
+export interface Destination extends AsyncDisposable {
+  readonly engine: string;
+  readonly version: string;
+  readonly defaultSchema?: string;
+  identity(signal: AbortSignal): Promise<string>;
+  /** Rights, settings, free space, limits; changes nothing. */
+  check(mappings: readonly Mapping[], signal: AbortSignal): Promise<readonly Finding[]>;
+  /**
+   * The table that will take the rows of `source`: the one that stands there, if it fits, or the one that `prepare` would make.
+   * Fails with `refused` where an existing table does not fit or a type has no counterpart; the message names each column.
+   */
+  adapt(source: Shape, target: Target, signal: AbortSignal): Promise<Mapping>;
+  /** Does the target hold any row? */
+  holdsRows(target: Shape, signal: AbortSignal): Promise<boolean>;
+  /** Formats that `write` takes for this mapping, best first. */
+  formats(mapping: Mapping): readonly Format[];
+  /** Makes the place for progress (`_dsync`) and the run's own mark in it. May be called again. */
+  begin(run: string, signal: AbortSignal): Promise<void>;
+  /** All progress of a run; undefined if the run's mark is not there: the destination was emptied or replaced, or never began. */
+  progress(run: string, signal: AbortSignal): Promise<readonly ProgressRow[] | undefined>;
+  /**
+   * Creates the bare table (or the staging table of a keyless one) unless it stands. May be called again.
+   * `empty`: rows that stand in the target go first (`--existing replace`), and so do the staging table and the progress of
+   * this namespace's tasks. `keyed`: upserts will follow, so the key must stand before the first of them.
+   */
+  prepare(run: string, mapping: Mapping, options: { readonly empty: boolean; readonly keyed: boolean; readonly tasks: readonly Task[] }, signal: AbortSignal): Promise<void>;
+  /** Resolves once the batch and its progress row are durable, whole. */
+  write(run: string, batch: Batch, mapping: Mapping, options: WriteOptions, signal: AbortSignal): Promise<{ readonly written: number; readonly rejected: readonly Rejected[] }>;
+  /** Every batch before the barrier is durable: keeps one `done` row in place of the batches' rows. */
+  taskDone(run: string, barrier: Barrier, signal: AbortSignal): Promise<void>;
+  /** Swaps staging in, builds the key, analyses. May be called again; what stands is kept. `keepRows`: what stood in the target before stays (`append`). */
+  finish(run: string, mapping: Mapping, options: { readonly keepRows: boolean }, signal: AbortSignal): Promise<readonly Finding[]>;
+  /** Makes the target's rows equal to these: upserts by key, deletes by key (key cells only, in key order). For mending after the copy. */
+  mend(run: string, mapping: Mapping, changes: { readonly upserts: readonly Row[]; readonly deletes: readonly Row[] }, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
+  /** Removes all that dsync keeps here for a run, staging tables of `mappings` included, and `_dsync` with the last one. */
+  forget(run: string, mappings: readonly Mapping[], signal: AbortSignal): Promise<void>;
+}
+
+// --- events --------------------------------------------------------------
+
+export type Phase = 'check' | 'plan' | 'copy' | 'finish' | 'verify' | 'done';
+
+/** What happens in a run, in order. Progress, logs and JSON all render this one stream. */
+export type Event =
+  | { readonly kind: 'run'; readonly run: string; readonly flow: string; readonly resumed: boolean }
+  | { readonly kind: 'phase'; readonly phase: Phase }
+  | { readonly kind: 'finding'; readonly end: 'source' | 'destination'; readonly finding: Finding }
+  /** What the ends agreed on for a namespace. */
+  | { readonly kind: 'agreed'; readonly namespace: string; readonly target: string; readonly format: Format; readonly sent: Format; readonly staged: boolean; readonly losses: readonly string[] }
+  | { readonly kind: 'moment'; readonly moment: Moment; readonly number: number }
+  | { readonly kind: 'planned'; readonly namespace: string; readonly tasks: number; readonly estimatedRows?: number; readonly estimatedBytes?: number }
+  /** More rows are durable in the destination. `seconds` is what the write took. */
+  | { readonly kind: 'written'; readonly namespace: string; readonly task: string; readonly rows: number; readonly bytes: number; readonly seconds: number }
+  | { readonly kind: 'task-done'; readonly namespace: string; readonly task: string; readonly rows: number }
+  | { readonly kind: 'rejected'; readonly rejected: Rejected }
+  | { readonly kind: 'retry'; readonly end: 'source' | 'destination'; readonly attempt: number; readonly waitSeconds: number; readonly error: string }
+  | { readonly kind: 'finished'; readonly namespace: string }
+  | { readonly kind: 'compared'; readonly namespace: string; readonly parts: number; readonly of: number; readonly rows: number }
+  | { readonly kind: 'mended'; readonly namespace: string; readonly upserted: number; readonly deleted: number; readonly recopied: boolean }
+  | { readonly kind: 'verified'; readonly verification: NamespaceVerification };
+
+export type Emit = (event: Event) => void;
+
+// --- verification ----------------------------------------------------------
+
+/** One row that is not the same on both sides. */
+export interface Difference {
+  readonly kind: 'missing' | 'extra' | 'changed';
+  /** The key as text, `id=7` or `a=1, b="x"`; for a table without a key the whole row. */
+  readonly key: string;
+  /** Only the columns that differ, for `changed`. */
+  readonly columns?: readonly { readonly name: string; readonly source: string; readonly destination: string }[];
+}
+
+export interface NamespaceVerification {
+  readonly namespace: string;
+  readonly target: string;
+  /** `not-comparable`: one moment could not be had, or the destination can't be read. Never "equal", never "different". */
+  readonly result: 'equal' | 'different' | 'not-comparable';
+  readonly reason?: string;
+  readonly sourceRows: number;
+  readonly destinationRows: number;
+  /** Hex, the additive digest of each side; equal when `result` is. */
+  readonly sourceDigest: string;
+  readonly destinationDigest: string;
+  readonly missing: number;
+  readonly extra: number;
+  readonly changed: number;
+  /** Rows that were rejected by the copy: expected to be missing. */
+  readonly rejected: number;
+  /** The first of them, in key order where there is one. */
+  readonly differences: readonly Difference[];
+  readonly seconds: number;
+}
+
+// --- state -----------------------------------------------------------------
+
+/** What a run remembers on this machine. The destination's progress outranks it. */
+export interface RunState {
+  readonly run: string;
+  readonly flow: string;
+  readonly status: 'running' | 'interrupted' | 'failed' | 'done' | 'cancelled';
+  readonly phase: Phase;
+  readonly startedAt: string;
+  readonly updatedAt: string;
+  /** The parsed configuration, URLs without passwords: what `resume` goes on with. */
+  readonly config: unknown;
+  /** URLs without passwords. */
+  readonly source: string;
+  readonly destination: string;
+  readonly sourceIdentity: string;
+  readonly destinationIdentity: string;
+  readonly mappings: readonly Mapping[];
+  readonly tasks: readonly Task[];
+  /** T0 and, after an interruption, the later moments at which the rest was read. */
+  readonly moments: readonly Moment[];
+  /** Tasks that were begun (a batch was read) in a moment: `begun[task]` is its number. What an older moment began must be mended. */
+  readonly begun: Readonly<Record<string, number>>;
+  /** The report of the last end, for `dsync runs`. */
+  readonly summary?: unknown;
+}
