@@ -295,7 +295,10 @@ export interface Destination extends AsyncDisposable {
   holdsRows(target: Shape, signal: AbortSignal): Promise<boolean>;
   /** Formats that `write` takes for this mapping, best first. */
   formats(mapping: Mapping): readonly Format[];
-  /** Makes the place for progress (`_dsync`) and the run's own mark in it. May be called again. */
+  /**
+   * Makes the place for progress (`_dsync`) and the run's own mark in it, and takes the run for this process: the mark's
+   * epoch grows, writes of an earlier process that are still under way are waited for, and later ones of it fail with `busy`.
+   */
   begin(run: string, signal: AbortSignal): Promise<void>;
   /** All progress of a run; undefined if the run's mark is not there: the destination was emptied or replaced, or never began. */
   progress(run: string, signal: AbortSignal): Promise<readonly ProgressRow[] | undefined>;
@@ -379,24 +382,41 @@ export interface NamespaceVerification {
 /** What a run remembers on this machine. The destination's progress outranks it. */
 export interface RunState {
   readonly run: string;
+  /** Identifies (source, destination, selection, filters); one process at a time works on a flow. */
   readonly flow: string;
-  readonly status: 'running' | 'interrupted' | 'failed' | 'done' | 'cancelled';
+  readonly status: 'running' | 'interrupted' | 'failed' | 'done';
   readonly phase: Phase;
+  /** ISO 8601. */
   readonly startedAt: string;
   readonly updatedAt: string;
-  /** The parsed configuration, URLs without passwords: what `resume` goes on with. */
+  /** The parsed configuration with URLs without passwords (`${NAME}` kept as written): what `resume` goes on with. */
   readonly config: unknown;
-  /** URLs without passwords. */
-  readonly source: string;
-  readonly destination: string;
   readonly sourceIdentity: string;
   readonly destinationIdentity: string;
   readonly mappings: readonly Mapping[];
   readonly tasks: readonly Task[];
   /** T0 and, after an interruption, the later moments at which the rest was read. */
   readonly moments: readonly Moment[];
-  /** Tasks that were begun (a batch was read) in a moment: `begun[task]` is its number. What an older moment began must be mended. */
-  readonly begun: Readonly<Record<string, number>>;
   /** The report of the last end, for `dsync runs`. */
   readonly summary?: unknown;
+}
+
+/** A method that returns has its data on disk. Fails with `state` (disk full, damaged, made by a newer dsync). */
+export interface StateStore extends AsyncDisposable {
+  /** Takes the flow for this process, or fails with `busy` and says which process has it; a dead process holds nothing. */
+  lock(flow: string): Promise<AsyncDisposable>;
+  save(state: RunState): void;
+  update(run: string, change: Partial<Pick<RunState, 'status' | 'phase' | 'mappings' | 'tasks' | 'moments' | 'summary'>>): void;
+  load(run: string): RunState | undefined;
+  /** Newest first. */
+  list(): readonly RunState[];
+  remove(run: string): void;
+  /** Remembers that a task's first batch was sent in a moment (its number), before it is. */
+  begun(run: string, task: string, moment: number): void;
+  /** The tasks that were begun, with the number of the latest moment. */
+  allBegun(run: string): ReadonlyMap<string, number>;
+  /** Appends rejected rows to the run's reject file (NDJSON), on disk when it returns. */
+  reject(run: string, rejected: readonly { readonly namespace: string; readonly reason: string; readonly key: string; readonly row: Readonly<Record<string, unknown>> }[]): void;
+  /** Keys (as in `Difference.key`) of a namespace's rejected rows, and the file's path. */
+  rejects(run: string): { readonly path: string; readonly keys: ReadonlyMap<string, ReadonlySet<string>> };
 }
