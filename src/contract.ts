@@ -303,16 +303,19 @@ export interface Destination extends AsyncDisposable {
   /** All progress of a run; undefined if the run's mark is not there: the destination was emptied or replaced, or never began. */
   progress(run: string, signal: AbortSignal): Promise<readonly ProgressRow[] | undefined>;
   /**
-   * Creates the bare table (or the staging table of a keyless one) unless it stands. May be called again.
-   * `empty`: rows that stand in the target go first (`--existing replace`), and so do the staging table and the progress of
-   * this namespace's tasks. `keyed`: upserts will follow, so the key must stand before the first of them.
+   * Creates the bare table, or the staging table of a keyless one, unless it stands. May be called again.
+   * `empty`: this namespace starts anew: the progress of `tasks` goes, and so do the rows of the staging table or, where
+   * the mapping is not staged, of the target. `keyed`: upserts will follow, so the key must stand before the first of them.
    */
   prepare(run: string, mapping: Mapping, options: { readonly empty: boolean; readonly keyed: boolean; readonly tasks: readonly Task[] }, signal: AbortSignal): Promise<void>;
   /** Resolves once the batch and its progress row are durable, whole. */
   write(run: string, batch: Batch, mapping: Mapping, options: WriteOptions, signal: AbortSignal): Promise<{ readonly written: number; readonly rejected: readonly Rejected[] }>;
   /** Every batch before the barrier is durable: keeps one `done` row in place of the batches' rows. */
   taskDone(run: string, barrier: Barrier, signal: AbortSignal): Promise<void>;
-  /** Swaps staging in, builds the key, analyses. May be called again; what stands is kept. `keepRows`: what stood in the target before stays (`append`). */
+  /**
+   * Builds the key, analyses; swaps a staging table in, if one stands. May be called again; what stands is kept.
+   * `keepRows`: a swap adds to the rows of the target (`append`) instead of taking their place.
+   */
   finish(run: string, mapping: Mapping, options: { readonly keepRows: boolean }, signal: AbortSignal): Promise<readonly Finding[]>;
   /** Makes the target's rows equal to these: upserts by key, deletes by key (key cells only, in key order). For mending after the copy. */
   mend(run: string, mapping: Mapping, changes: { readonly upserts: readonly Row[]; readonly deletes: readonly Row[] }, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;

@@ -1,7 +1,7 @@
 import type { Format, Mapping, Rows } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { decodeDelimited, encodeDelimited } from './delimited.js';
-import { decodeRows, encodeRows } from './bson.js';
+import { decodeRows, encodeRows, toExtendedJson } from './bson.js';
 
 export type Codec = (rows: Rows) => Rows;
 
@@ -45,7 +45,7 @@ function decoder(format: Format, mapping: Mapping): (rows: Rows) => Values {
     }
     case 'bson': {
       const decode = decodeRows(mapping.source);
-      return (rows) => decode((rows as Extract<Rows, { format: 'bson' }>).documents);
+      return (rows) => decode((rows as Extract<Rows, { format: 'bson' }>).documents).map(([id, document]) => [id, toExtendedJson(document as Uint8Array)]);
     }
     case 'pg-binary': throw new DsyncError('internal', 'COPY BINARY is passed on as it is, never decoded');
     default: return format satisfies never;

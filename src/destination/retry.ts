@@ -1,0 +1,56 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Destination, Emit } from '../contract.js';
+import { DsyncError, messageOf } from '../errors.js';
+
+/** How long a lost end is waited for. Waits grow from `firstSeconds` to `longestSeconds`. */
+export interface Patience { readonly attempts: number; readonly firstSeconds: number; readonly longestSeconds: number }
+
+export const patient: Patience = { attempts: 12, firstSeconds: 0.25, longestSeconds: 15 };
+
+/**
+ * Runs an action again while it fails in a way that may pass. `again` tells the action that an earlier try may have
+ * taken effect. The connector has classified the failure; this only waits and tries.
+ */
+export async function retrying<T>(
+  action: (again: boolean) => Promise<T>, end: 'source' | 'destination', emit: Emit, signal: AbortSignal, patience = patient,
+): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await action(attempt > 1);
+    } catch (error) {
+      if (signal.aborted || attempt >= patience.attempts || !(error instanceof DsyncError && error.retryable)) throw error;
+      const waitSeconds = wait(attempt, patience);
+      emit({ kind: 'retry', end, attempt, waitSeconds, error: messageOf(error) });
+      await delay(waitSeconds * 1000, undefined, { signal }).catch(() => { throw error; });
+    }
+  }
+}
+
+/** A destination whose calls survive its server's restart, a lost connection and deadlocks. All of them may be made again. */
+export function withRetry(destination: Destination, emit: Emit, patience = patient): Destination {
+  const again = <T>(action: (again: boolean) => Promise<T>, signal: AbortSignal) => retrying(action, 'destination', emit, signal, patience);
+  return {
+    engine: destination.engine,
+    version: destination.version,
+    defaultSchema: destination.defaultSchema,
+    identity: (signal) => again(() => destination.identity(signal), signal),
+    check: (mappings, signal) => again(() => destination.check(mappings, signal), signal),
+    adapt: (source, target, signal) => again(() => destination.adapt(source, target, signal), signal),
+    holdsRows: (target, signal) => again(() => destination.holdsRows(target, signal), signal),
+    formats: (mapping) => destination.formats(mapping),
+    begin: (run, signal) => again(() => destination.begin(run, signal), signal),
+    progress: (run, signal) => again(() => destination.progress(run, signal), signal),
+    prepare: (run, mapping, options, signal) => again(() => destination.prepare(run, mapping, options, signal), signal),
+    write: (run, batch, mapping, options, signal) =>
+      again((redo) => destination.write(run, batch, mapping, { ...options, redo: options.redo || redo }, signal), signal),
+    taskDone: (run, barrier, signal) => again(() => destination.taskDone(run, barrier, signal), signal),
+    finish: (run, mapping, options, signal) => again(() => destination.finish(run, mapping, options, signal), signal),
+    mend: (run, mapping, changes, signal) => again(() => destination.mend(run, mapping, changes, signal), signal),
+    forget: (run, mappings, signal) => again(() => destination.forget(run, mappings, signal), signal),
+    [Symbol.asyncDispose]: () => destination[Symbol.asyncDispose](),
+  };
+}
+
+function wait(attempt: number, patience: Patience): number {
+  return Math.min(patience.firstSeconds * 2 ** (attempt - 1), patience.longestSeconds);
+}
