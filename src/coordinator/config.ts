@@ -1,0 +1,87 @@
+import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, StateStore } from '../contract.js';
+import type { RateLimit } from '../destination/limit.js';
+
+/** What a run needs to know, all parsed. URLs hold their passwords: this object is never printed, logged or stored. */
+export interface RunConfig {
+  readonly source: string;
+  readonly destination: string;
+  /** `pattern` or `namespace:target`. Empty: everything. */
+  readonly namespaces: readonly string[];
+  readonly exclude: readonly string[];
+  /** Namespace → the source's own filter. */
+  readonly where: Readonly<Record<string, string>>;
+  readonly existing: Existing;
+  /** `table.column` or `namespace.column`, whose loss the user accepts. */
+  readonly acceptLoss: readonly string[];
+  readonly concurrency: number;
+  /** What may be on its way between the two ends, in bytes. */
+  readonly memoryBytes: number;
+  readonly batchBytes?: number;
+  readonly batchRows?: number;
+  readonly rateLimit?: RateLimit;
+  readonly verify: boolean;
+}
+
+/** What a command is given besides its configuration. */
+export interface Ports {
+  readonly store: StateStore;
+  readonly emit: Emit;
+  readonly signal: AbortSignal;
+  readonly newRunId: () => string;
+  /** Identifies the flow (source, destination, selection, filters) and the configuration as it may be stored. */
+  readonly flow: string;
+  readonly storedConfig: unknown;
+}
+
+export interface Agreed {
+  readonly namespace: string;
+  readonly target: string;
+  /** What the source emits, and what the destination is given. */
+  readonly format: Format;
+  readonly sent: Format;
+  readonly staged: boolean;
+  readonly losses: readonly string[];
+}
+
+/** How a run ended: what `--json` prints. */
+export interface RunReport {
+  readonly run: string;
+  readonly flow: string;
+  readonly status: 'done' | 'different' | 'not-comparable' | 'rejected';
+  readonly exitStatus: 0 | 4 | 6;
+  readonly source: string;
+  readonly destination: string;
+  readonly agreed: readonly Agreed[];
+  readonly tasks: number;
+  /** Rows and bytes that this process wrote; an earlier, interrupted one is not counted. */
+  readonly rows: number;
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly phases: Readonly<Record<string, number>>;
+  readonly moments: readonly Moment[];
+  readonly mended: { readonly upserted: number; readonly deleted: number; readonly recopied: readonly string[] };
+  readonly rejected: { readonly count: number; readonly path?: string };
+  /** Absent with `--no-verify`. */
+  readonly verification?: readonly NamespaceVerification[];
+  readonly findings: readonly EndFinding[];
+}
+
+export interface EndFinding { readonly end: 'source' | 'destination'; readonly finding: Finding }
+
+/** What `dsync plan` prints. */
+export interface PlanReport {
+  readonly source: string;
+  readonly destination: string;
+  readonly findings: readonly EndFinding[];
+  readonly namespaces: readonly PlannedNamespace[];
+}
+
+export interface PlannedNamespace extends Agreed {
+  readonly existed: boolean;
+  readonly tasks: number;
+  readonly estimatedRows?: number;
+  readonly estimatedBytes?: number;
+  readonly columns: readonly {
+    readonly name: string; readonly from: string; readonly to: string; readonly level: 'exact' | 'reshaped' | 'lossy'; readonly note?: string;
+  }[];
+}
