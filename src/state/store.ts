@@ -1,0 +1,179 @@
+import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import Database from 'libsql';
+import type { Moment, Mapping, Phase, RunState, StateStore, Task } from '../contract.js';
+import { DsyncError } from '../errors.js';
+import { guarded } from './failures.js';
+import { takeLock } from './lock.js';
+import { appendRejects, readRejects, type RejectedRow } from './rejects.js';
+import { toJson } from './json.js';
+
+const format = 1;
+
+const schema = `
+  CREATE TABLE runs (
+    run TEXT PRIMARY KEY, flow TEXT NOT NULL, status TEXT NOT NULL, phase TEXT NOT NULL,
+    started_at TEXT NOT NULL, updated_at TEXT NOT NULL, config TEXT NOT NULL,
+    source_identity TEXT NOT NULL, destination_identity TEXT NOT NULL,
+    mappings TEXT NOT NULL, tasks TEXT NOT NULL, moments TEXT NOT NULL, summary TEXT
+  );
+  CREATE TABLE begun (run TEXT NOT NULL, task TEXT NOT NULL, moment INTEGER NOT NULL, PRIMARY KEY (run, task)) WITHOUT ROWID;
+  PRAGMA user_version = ${format};
+`;
+
+/** `$XDG_STATE_HOME/dsync`, or `~/.local/state/dsync`. A relative XDG_STATE_HOME is invalid and ignored, as its standard says. */
+export function defaultFolder(env: Readonly<Record<string, string | undefined>>): string {
+  const base = env.XDG_STATE_HOME?.startsWith('/') ? env.XDG_STATE_HOME : join(env.HOME || homedir(), '.local', 'state');
+  return join(base, 'dsync');
+}
+
+/**
+ * Opens the state in a folder, which is made (for its owner only) if it isn't there. Several processes may have it open.
+ * Fails with `state`; the message names the folder.
+ */
+export function openStore(folder: string): StateStore & { readonly folder: string } {
+  return new SqliteStore(resolve(folder));
+}
+
+class SqliteStore implements StateStore {
+  readonly folder: string;
+  readonly #db: Database.Database;
+  readonly #held = new Set<AsyncDisposable>();
+
+  constructor(folder: string) {
+    this.folder = folder;
+    this.#db = guarded(folder, () => openDatabase(folder));
+  }
+
+  async lock(flow: string): Promise<AsyncDisposable> {
+    const taken = guarded(this.folder, () => takeLock(join(this.folder, 'locks'), flow));
+    const held = { [Symbol.asyncDispose]: async () => { if (this.#held.delete(held)) taken.release(); } };
+    this.#held.add(held);
+    return held;
+  }
+
+  save(state: RunState): void {
+    this.#run(
+      `INSERT OR REPLACE INTO runs (run, flow, status, phase, started_at, updated_at, config, source_identity, destination_identity,
+         mappings, tasks, moments, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      state.run, state.flow, state.status, state.phase, state.startedAt, state.updatedAt, toJson(state.config ?? null),
+      state.sourceIdentity, state.destinationIdentity, toJson(state.mappings), toJson(state.tasks), toJson(state.moments), optional(state.summary),
+    );
+  }
+
+  update(run: string, change: Parameters<StateStore['update']>[1]): void {
+    const { changes } = this.#run(
+      `UPDATE runs SET updated_at = ?, status = coalesce(?, status), phase = coalesce(?, phase), mappings = coalesce(?, mappings),
+         tasks = coalesce(?, tasks), moments = coalesce(?, moments), summary = coalesce(?, summary) WHERE run = ?`,
+      new Date().toISOString(), change.status ?? null, change.phase ?? null, optional(change.mappings),
+      optional(change.tasks), optional(change.moments), optional(change.summary), run,
+    );
+    if (changes === 0) throw new DsyncError('state', `The run ${run} is no longer in the state folder ${this.folder}`);
+  }
+
+  load(run: string): RunState | undefined {
+    return this.#rows<StoredRun>('SELECT * FROM runs WHERE run = ?', run).map(restored)[0];
+  }
+
+  list(): readonly RunState[] {
+    return this.#rows<StoredRun>('SELECT * FROM runs ORDER BY started_at DESC, rowid DESC').map(restored);
+  }
+
+  remove(run: string): void {
+    guarded(this.folder, () => {
+      this.#db.transaction(() => {
+        this.#db.prepare('DELETE FROM begun WHERE run = ?').run(run);
+        this.#db.prepare('DELETE FROM runs WHERE run = ?').run(run);
+      }).immediate();
+      rmSync(this.#rejectFile(run), { force: true });
+    });
+  }
+
+  begun(run: string, task: string, moment: number): void {
+    this.#run('INSERT OR REPLACE INTO begun (run, task, moment) VALUES (?, ?, ?)', run, task, moment);
+  }
+
+  allBegun(run: string): ReadonlyMap<string, number> {
+    return new Map(this.#rows<{ task: string; moment: number }>('SELECT task, moment FROM begun WHERE run = ?', run).map(({ task, moment }) => [task, moment]));
+  }
+
+  reject(run: string, rejected: readonly RejectedRow[]): void {
+    guarded(this.folder, () => appendRejects(this.#rejectFile(run), rejected));
+  }
+
+  rejects(run: string): ReturnType<StateStore['rejects']> {
+    const path = this.#rejectFile(run);
+    return { path, keys: guarded(this.folder, () => readRejects(path)) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const lock of this.#held) await lock[Symbol.asyncDispose]();
+    if (this.#db.open) this.#db.close();
+  }
+
+  #rejectFile(run: string): string {
+    return join(this.folder, 'rejects', `${run}.ndjson`);
+  }
+
+  #run(sql: string, ...values: (string | number | null)[]): Database.RunResult {
+    return guarded(this.folder, () => this.#db.prepare(sql).run(...values));
+  }
+
+  #rows<T>(sql: string, ...values: string[]): T[] {
+    return guarded(this.folder, () => this.#db.prepare(sql).all(...values) as T[]);
+  }
+}
+
+interface StoredRun {
+  run: string; flow: string; status: string; phase: string; started_at: string; updated_at: string; config: string;
+  source_identity: string; destination_identity: string; mappings: string; tasks: string; moments: string; summary: string | null;
+}
+
+function restored(row: StoredRun): RunState {
+  return {
+    run: row.run, flow: row.flow, status: row.status as RunState['status'], phase: row.phase as Phase,
+    startedAt: row.started_at, updatedAt: row.updated_at, config: JSON.parse(row.config),
+    sourceIdentity: row.source_identity, destinationIdentity: row.destination_identity,
+    mappings: JSON.parse(row.mappings) as Mapping[], tasks: JSON.parse(row.tasks) as Task[], moments: JSON.parse(row.moments) as Moment[],
+    ...(row.summary === null ? {} : { summary: JSON.parse(row.summary) as unknown }),
+  };
+}
+
+function optional(value: unknown): string | null {
+  return value === undefined ? null : toJson(value);
+}
+
+function openDatabase(folder: string): Database.Database {
+  for (const path of [folder, join(folder, 'locks'), join(folder, 'rejects')]) mkdirSync(path, { recursive: true, mode: 0o700 });
+  const path = join(folder, 'state.db');
+  const fresh = !existsSync(path);
+  const db = new Database(path);
+  // The write-ahead log gets the mode of the database's file.
+  if (fresh) chmodSync(path, 0o600);
+  try {
+    prepareDatabase(db, folder);
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+}
+
+function prepareDatabase(db: Database.Database, folder: string): void {
+  db.exec('PRAGMA busy_timeout = 10000');
+  const found = formatOf(db);
+  if (found > format) throw newer(folder, found);
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
+  if (found === 0) db.transaction(() => { if (formatOf(db) === 0) db.exec(schema); }).immediate();
+}
+
+function formatOf(db: Database.Database): number {
+  return (db.prepare('PRAGMA user_version').get() as { user_version: number }).user_version;
+}
+
+function newer(folder: string, found: number): DsyncError {
+  return new DsyncError('state', `The state in ${folder} was made by a newer dsync (format ${found}; this one knows ${format})`, {
+    remedy: 'update dsync, or name another folder with --state DIR',
+  });
+}
