@@ -1,0 +1,119 @@
+import pLimit from 'p-limit';
+import { Channel } from '../channel/channel.js';
+import { Ledger } from '../channel/ledger.js';
+import type { Barrier, Batch, Destination, Emit, Mapping, ReadJob, Rejected, Snapshot } from '../contract.js';
+import { DsyncError, located } from '../errors.js';
+import { codec, type Agreement, type Codec } from '../values/codec.js';
+
+/** One task that is to be read now. */
+export interface CopyJob { readonly read: ReadJob; readonly table: CopyTable }
+
+/** What a table's batches are written with. */
+export interface CopyTable { readonly mapping: Mapping; readonly agreement: Agreement; readonly overwrite: boolean }
+
+export interface CopyPorts {
+  readonly run: string;
+  readonly destination: Destination;
+  readonly emit: Emit;
+  readonly signal: AbortSignal;
+  /** Called before a task's first batch can reach the destination. */
+  readonly begun: (task: string) => void;
+  readonly rejected: (mapping: Mapping, rows: readonly Rejected[]) => void;
+}
+
+type Message =
+  | { readonly kind: 'batch'; readonly batch: Batch; readonly table: CopyTable }
+  | Barrier;
+
+/**
+ * Reads the jobs in parallel into a channel of `memoryBytes` and writes them with as many writers. Resolves when every
+ * task is done in the destination. If the source is lost, what it gave before is still written, then `source-lost` is thrown.
+ */
+export async function copy(jobs: readonly CopyJob[], snapshot: Snapshot, limits: { readonly memoryBytes: number; readonly concurrency: number }, ports: CopyPorts): Promise<void> {
+  const channel = new Channel<Message>(limits.memoryBytes);
+  const stop = new AbortController();
+  const signal = AbortSignal.any([ports.signal, stop.signal]);
+  const fail = (error: unknown) => { channel.fail(error); stop.abort(error); };
+  const onAbort = () => channel.fail(ports.signal.reason);
+  ports.signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    const codecs = codecsOf(jobs);
+    const ledger = new Ledger();
+    for (const job of jobs) ledger.startAt(job.read.task.id, job.read.sequence);
+    const writing = Array.from({ length: limits.concurrency }, () => write(channel, ledger, codecs, { ...ports, signal }).catch((error: unknown) => { fail(error); throw error; }));
+    const reading = readAll(jobs, snapshot, channel, limits.concurrency, { ...ports, signal });
+    const lost = await reading.then(() => undefined, (error: unknown) => {
+      if (!(error instanceof DsyncError && error.code === 'source-lost')) fail(error);
+      return { error };
+    });
+    channel.close();
+    await throwFirst(await Promise.allSettled(writing), ports.signal);
+    if (lost) throw lost.error;
+  } finally {
+    ports.signal.removeEventListener('abort', onAbort);
+  }
+}
+
+async function readAll(jobs: readonly CopyJob[], snapshot: Snapshot, channel: Channel<Message>, concurrency: number, ports: CopyPorts): Promise<void> {
+  const stop = new AbortController();
+  const limit = pLimit(concurrency);
+  const signal = AbortSignal.any([ports.signal, stop.signal]);
+  const reading = jobs.map((job) => limit(() => signal.aborted ? Promise.reject(signal.reason) : read(job, snapshot, channel, { ...ports, signal })).catch((error: unknown) => {
+    const failure = signal.aborted ? error : located(error, { namespace: job.read.task.namespace, task: job.read.task.id });
+    stop.abort(failure);
+    throw failure;
+  }));
+  await Promise.allSettled(reading);
+  if (stop.signal.aborted) throw stop.signal.reason;
+}
+
+async function read(job: CopyJob, snapshot: Snapshot, channel: Channel<Message>, ports: CopyPorts): Promise<void> {
+  const { task } = job.read;
+  let sequence = job.read.sequence, rows = 0;
+  for await (const batch of snapshot.read(job.read, ports.signal)) {
+    if (rows === 0) ports.begun(task.id);
+    sequence = batch.sequence + 1;
+    rows += batch.count;
+    await channel.send({ kind: 'batch', batch, table: job.table }, batch.bytes);
+  }
+  await channel.send({ kind: 'task-done', task: task.id, namespace: task.namespace, sequence, rows }, 0);
+}
+
+async function write(channel: Channel<Message>, ledger: Ledger, codecs: ReadonlyMap<CopyTable, Codec>, ports: CopyPorts): Promise<void> {
+  for (let message = await channel.receive(); message; message = await channel.receive()) {
+    const { task, namespace } = message.kind === 'batch' ? message.batch : message;
+    try {
+      const complete = message.kind === 'batch' ? await writeBatch(message, channel, ledger, codecs, ports) : ledger.barrier(message);
+      if (complete) await finishTask(complete, ports);
+    } catch (error) {
+      throw ports.signal.aborted ? ports.signal.reason : located(error, { namespace, task });
+    }
+  }
+}
+
+async function writeBatch(message: Extract<Message, { kind: 'batch' }>, channel: Channel<Message>, ledger: Ledger, codecs: ReadonlyMap<CopyTable, Codec>, ports: CopyPorts): Promise<Barrier | undefined> {
+  const { batch, table } = message;
+  const start = performance.now();
+  const rows = codecs.get(table)!(batch.rows);
+  const result = await ports.destination.write(ports.run, { ...batch, rows }, table.mapping, { overwrite: table.overwrite, redo: false }, ports.signal);
+  channel.release(batch.bytes);
+  if (result.rejected.length > 0) ports.rejected(table.mapping, result.rejected);
+  const seconds = (performance.now() - start) / 1000;
+  ports.emit({ kind: 'written', namespace: batch.namespace, task: batch.task, rows: result.written, bytes: batch.bytes, seconds });
+  return ledger.landed(batch.task, batch.sequence);
+}
+
+async function finishTask(barrier: Barrier, ports: CopyPorts): Promise<void> {
+  await ports.destination.taskDone(ports.run, barrier, ports.signal);
+  ports.emit({ kind: 'task-done', namespace: barrier.namespace, task: barrier.task, rows: barrier.rows });
+}
+
+function codecsOf(jobs: readonly CopyJob[]): ReadonlyMap<CopyTable, Codec> {
+  return new Map([...new Set(jobs.map((job) => job.table))].map((table) => [table, codec(table.agreement, table.mapping)]));
+}
+
+async function throwFirst(results: readonly PromiseSettledResult<void>[], signal: AbortSignal): Promise<void> {
+  const failed = results.filter((result) => result.status === 'rejected');
+  if (failed.length === 0) return;
+  throw signal.aborted ? signal.reason : (failed.find((result) => result.reason instanceof DsyncError) ?? failed[0]).reason;
+}

@@ -1,0 +1,65 @@
+import { connectorFor } from '../connectors/index.js';
+import type { Destination, OpenOptions, Snapshot, Source } from '../contract.js';
+import { withRateLimit } from '../destination/limit.js';
+import { retrying, withRetry } from '../destination/retry.js';
+import { DsyncError } from '../errors.js';
+import type { Ports, RunConfig } from './config.js';
+
+const megabyte = 1 << 20;
+
+/** Batches of a few megabytes: large enough that a commit costs nothing, small enough for many to be on their way. */
+export function openOptions(config: RunConfig, signal: AbortSignal): OpenOptions {
+  const batchBytes = config.batchBytes ?? Math.min(4 * megabyte, Math.max(64 << 10, Math.floor(config.memoryBytes / (4 * config.concurrency))));
+  return { signal, connections: config.concurrency, batchBytes, batchRows: config.batchRows };
+}
+
+export async function openSource(url: string, options: OpenOptions): Promise<Source> {
+  const connector = await connectorFor(url);
+  if (!connector.openSource) throw new DsyncError('usage', `${connector.name} can't be a source`);
+  return connector.openSource(url, options);
+}
+
+/** The destination, its calls retried and no faster than the rate limit. */
+export async function openDestination(config: RunConfig, ports: Ports): Promise<Destination> {
+  const connector = await connectorFor(config.destination);
+  if (!connector.openDestination) throw new DsyncError('usage', `${connector.name} can't be a destination`);
+  const bare = await connector.openDestination(config.destination, openOptions(config, ports.signal));
+  const retried = withRetry(bare, ports.emit);
+  return config.rateLimit ? withRateLimit(retried, config.rateLimit) : retried;
+}
+
+/** Can what was written be read again? Not from `null:`. */
+export async function isReadable(url: string): Promise<boolean> {
+  return (await connectorFor(url)).openSource !== undefined;
+}
+
+/** A lost source, opened again: waits for its server to come back. */
+export function reopenSource(config: RunConfig, ports: Ports): Promise<Source> {
+  const open = () => openSource(config.source, openOptions(config, ports.signal)).catch((error: unknown) => {
+    if (error instanceof DsyncError && error.code === 'unreachable') throw new DsyncError('source-lost', error.message, { cause: error.cause, remedy: error.remedy });
+    throw error;
+  });
+  return retrying(open, 'source', ports.emit, ports.signal);
+}
+
+/** A fresh look at the destination, for comparing; it closes its own connections. */
+export async function lookAtDestination(config: RunConfig, ports: Ports, shapes: Parameters<Source['snapshot']>[0]): Promise<Snapshot> {
+  const reader = await openSource(config.destination, openOptions(config, ports.signal));
+  try {
+    const snapshot = await reader.snapshot(shapes, ports.signal);
+    return {
+      moment: snapshot.moment,
+      plan: (shape, options, signal) => snapshot.plan(shape, options, signal),
+      read: (job, signal) => snapshot.read(job, signal),
+      parts: (shape, rows, signal) => snapshot.parts(shape, rows, signal),
+      scan: (job, signal) => snapshot.scan(job, signal),
+      async [Symbol.asyncDispose]() {
+        await snapshot[Symbol.asyncDispose]();
+        await reader[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await reader[Symbol.asyncDispose]();
+    throw error;
+  }
+}

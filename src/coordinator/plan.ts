@@ -1,0 +1,65 @@
+import type { Finding } from '../contract.js';
+import { DsyncError } from '../errors.js';
+import type { EndFinding, PlannedNamespace, PlanReport, Ports, RunConfig } from './config.js';
+import { openDestination, openOptions, openSource } from './ends.js';
+import { filtersOf, targetsOf } from './route.js';
+import { tasksOf } from './run.js';
+import { selectedShapes, withEnds } from './sync.js';
+import { adaptAll, agreedOf, agreementOf } from './tables.js';
+
+/** All that a sync would do, read from both ends; changes nothing. Losses are listed, not refused. */
+export async function plan(config: RunConfig, ports: Ports): Promise<PlanReport> {
+  return withEnds(config, ports, async (source, destination) => {
+    const { signal } = ports;
+    const shapes = await selectedShapes(config, source, signal);
+    const where = filtersOf(config.where, shapes);
+    const mappings = await adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, signal);
+    const findings = [
+      ...(await source.check(shapes, signal)).map((finding): EndFinding => ({ end: 'source', finding })),
+      ...(await destination.check(mappings, signal)).map((finding): EndFinding => ({ end: 'destination', finding })),
+    ];
+    await using snapshot = await source.snapshot(shapes, signal);
+    const namespaces: PlannedNamespace[] = [];
+    for (const mapping of mappings) {
+      const tasks = await tasksOf(mapping, { config, where, signal }, snapshot);
+      namespaces.push({
+        ...agreedOf(mapping, agreementOf(mapping, source, destination)),
+        existed: mapping.existed, tasks: tasks.length, estimatedRows: mapping.source.estimatedRows, estimatedBytes: mapping.source.estimatedBytes,
+        columns: mapping.source.columns.map((column, i) => ({ name: column.name, from: column.native, to: mapping.target.columns[i].native, ...mapping.fidelity[i] })),
+      });
+    }
+    return { source: `${source.engine} ${source.version}`, destination: `${destination.engine} ${destination.version}`, findings, namespaces };
+  });
+}
+
+/** What keeps a sync from starting, or will surprise: each finding with the statement that mends it. Nothing is changed. */
+export async function doctor(config: Omit<RunConfig, 'destination'> & { readonly destination?: string }, ports: Ports): Promise<readonly EndFinding[]> {
+  const findings: EndFinding[] = [];
+  const tell = (end: EndFinding['end'], more: readonly Finding[]) => findings.push(...more.map((finding) => ({ end, finding })));
+  const guarded = async <T>(end: EndFinding['end'], action: () => Promise<T>): Promise<T | undefined> => {
+    try {
+      return await action();
+    } catch (error) {
+      if (!(error instanceof DsyncError) || error.code === 'interrupted' || error.code === 'internal') throw error;
+      tell(end, [{ level: 'error', code: error.code, message: error.message, remedy: error.remedy, error: findingError(error) }]);
+      return undefined;
+    }
+  };
+  const source = await guarded('source', () => openSource(config.source, openOptions({ ...config, destination: '' }, ports.signal)));
+  const destination = config.destination ? await guarded('destination', () => openDestination({ ...config, destination: config.destination! }, ports)) : undefined;
+  try {
+    const shapes = source ? await guarded('source', () => selectedShapes(config, source, ports.signal)) : undefined;
+    if (source && shapes) tell('source', await source.check(shapes, ports.signal));
+    const mappings = source && shapes && destination
+      ? await guarded('destination', () => adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, ports.signal)) : undefined;
+    if (destination) tell('destination', await destination.check(mappings ?? [], ports.signal));
+    return findings;
+  } finally {
+    await source?.[Symbol.asyncDispose]();
+    await destination?.[Symbol.asyncDispose]();
+  }
+}
+
+function findingError(error: DsyncError): Finding['error'] {
+  return error.code === 'refused' || error.code === 'usage' || error.code === 'denied' ? error.code : 'not-ready';
+}

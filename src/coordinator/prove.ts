@@ -1,0 +1,58 @@
+import type { Mapping, NamespaceVerification, Snapshot } from '../contract.js';
+import { verify } from '../verifier/verify.js';
+import { isReadable, lookAtDestination } from './ends.js';
+import { copyTables, enter, reject, type Run, type Work } from './run.js';
+import { unreadable } from './sync.js';
+import { agreementOf } from './tables.js';
+
+/**
+ * Compares every table with the source, in the snapshot that the copy has read. Where that snapshot shows less than one
+ * moment, or an earlier moment copied a part, differences are mended by key before anything is called equal. Such tables
+ * are compared even with `--no-verify`.
+ */
+export async function verifyRun(run: Run, works: readonly Work[], snapshot: Snapshot): Promise<void> {
+  const mended = works.filter((work) => work.stale || (run.config.verify && !snapshot.moment.exact));
+  const plain = run.config.verify ? works.filter((work) => !mended.includes(work)) : [];
+  if (mended.length + plain.length === 0) return;
+  enter(run, 'verify');
+  if (!(await isReadable(run.config.destination))) return works.forEach((work) => run.emit({ kind: 'verified', verification: notComparable(work.mapping) }));
+  await compare(run, plain, snapshot, false);
+  await compare(run, mended, snapshot, true);
+}
+
+async function compare(run: Run, works: readonly Work[], snapshot: Snapshot, mend: boolean): Promise<void> {
+  if (works.length === 0) return;
+  const mappings = works.map((work) => work.mapping);
+  const { keys } = run.store.rejects(run.id);
+  const added = run.config.existing === 'append' || run.config.existing === 'merge';
+  await verify({
+    source: snapshot,
+    openDestination: () => lookAtDestination(run.config, run, mappings.map((mapping) => mapping.target)),
+    mappings, where: run.where, concurrency: run.config.concurrency, emit: run.emit, signal: run.signal,
+    rejectedKeys: (namespace) => keys.get(namespace) ?? new Set(),
+    extrasAllowed: (mapping) => added && mapping.existed,
+    ...(mend && { mend: (mapping, changes) => mendTable(run, mapping, changes), recopy: (mapping) => recopy(run, works.find((work) => work.mapping === mapping)!, snapshot) }),
+  });
+}
+
+async function mendTable(run: Run, mapping: Mapping, changes: Parameters<Run['destination']['mend']>[2]) {
+  const result = await run.destination.mend(run.id, mapping, changes, run.signal);
+  if (result.rejected.length > 0) reject(run, mapping, result.rejected);
+  return result;
+}
+
+/** A table without a key can't be mended row by row: it is copied anew, in the present moment, and swapped in. */
+async function recopy(run: Run, work: Work, snapshot: Snapshot): Promise<void> {
+  const { mapping, tasks } = work;
+  const table = { mapping, agreement: agreementOf(mapping, run.source, run.destination), overwrite: false };
+  const jobs = tasks.map((task) => ({ table, read: { task, shape: mapping.source, format: table.agreement.read, where: run.where(mapping.source.namespace), sequence: 0 } }));
+  await copyTables(run, [{ ...work, jobs, empty: true, overwrite: false }], snapshot, run.moments.length - 1);
+  await run.destination.finish(run.id, mapping, { keepRows: false }, run.signal);
+}
+
+function notComparable(mapping: Mapping): NamespaceVerification {
+  return {
+    namespace: mapping.source.namespace, target: mapping.target.namespace, result: 'not-comparable', reason: unreadable,
+    sourceRows: 0, destinationRows: 0, sourceDigest: '', destinationDigest: '', missing: 0, extra: 0, changed: 0, rejected: 0, differences: [], seconds: 0,
+  };
+}

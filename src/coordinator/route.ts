@@ -1,0 +1,68 @@
+import type { Selection, Shape, Source, Target } from '../contract.js';
+import { DsyncError } from '../errors.js';
+import { selects } from '../source/selection.js';
+
+/** `--namespace PATTERN` or `--namespace NAMESPACE:TARGET`, taken apart. */
+interface Rule { readonly pattern: string; readonly target?: string }
+
+/** The selection that the flags mean. A pattern without a dot also means tables of the source's default schema. */
+export function selectionOf(namespaces: readonly string[], exclude: readonly string[], source: Source): Selection {
+  const qualified = (pattern: string) =>
+    pattern.includes('.') || source.defaultSchema === undefined ? [pattern] : [pattern, `${source.defaultSchema}.${pattern}`];
+  return { include: namespaces.map(ruleOf).flatMap((rule) => qualified(rule.pattern)), exclude: exclude.flatMap(qualified) };
+}
+
+/**
+ * Where each table goes: as a rule renames it, else to the same name; the source's default schema becomes the
+ * destination's default. Fails with `usage` if two tables would share one target.
+ */
+export function targetsOf(shapes: readonly Shape[], namespaces: readonly string[], source: Source, destination: { readonly defaultSchema?: string }): ReadonlyMap<Shape, Target> {
+  const rules = namespaces.map(ruleOf).filter((rule) => rule.target !== undefined);
+  const targets = new Map(shapes.map((shape) => [shape, renamed(shape, rules, source) ?? sameName(shape, source, destination)]));
+  refuseSharedTargets(targets);
+  return targets;
+}
+
+/** The filter of a namespace. Fails with `usage` where a filter names a table that is not selected. */
+export function filtersOf(where: Readonly<Record<string, string>>, shapes: readonly Shape[]): (namespace: string) => string | undefined {
+  const filters = new Map<string, string>();
+  for (const [name, filter] of Object.entries(where)) {
+    const named = shapes.filter((shape) => shape.namespace === name || shape.name === name);
+    if (named.length === 0) throw new DsyncError('usage', `--where names '${name}', which is none of the selected tables`);
+    for (const shape of named) filters.set(shape.namespace, filter);
+  }
+  return (namespace) => filters.get(namespace);
+}
+
+function ruleOf(text: string): Rule {
+  const colon = text.indexOf(':');
+  return colon < 0 ? { pattern: text } : { pattern: text.slice(0, colon), target: text.slice(colon + 1) };
+}
+
+function renamed(shape: Shape, rules: readonly Rule[], source: Source): Target | undefined {
+  for (const { pattern, target } of rules) {
+    const named = selects({ include: [pattern], exclude: [] });
+    if (named(shape.namespace) || (shape.schema === source.defaultSchema && named(shape.name))) return parseTarget(target!.replace('*', () => shape.name));
+  }
+  return undefined;
+}
+
+function parseTarget(text: string): Target {
+  const dot = text.indexOf('.');
+  return dot < 0 ? { name: text } : { schema: text.slice(0, dot), name: text.slice(dot + 1) };
+}
+
+function sameName(shape: Shape, source: Source, destination: { readonly defaultSchema?: string }): Target {
+  const inDefault = shape.schema === undefined || (shape.schema === source.defaultSchema && destination.defaultSchema !== undefined);
+  return inDefault ? { name: shape.name } : { schema: shape.schema, name: shape.name };
+}
+
+function refuseSharedTargets(targets: ReadonlyMap<Shape, Target>): void {
+  const taken = new Map<string, string>();
+  for (const [shape, target] of targets) {
+    const name = JSON.stringify([target.schema, target.name]);
+    const other = taken.get(name);
+    if (other) throw new DsyncError('usage', `${other} and ${shape.namespace} would both go to ${target.name}`, { remedy: 'rename one: --namespace NAMESPACE:TARGET' });
+    taken.set(name, shape.namespace);
+  }
+}

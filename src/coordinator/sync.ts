@@ -1,0 +1,206 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Destination, Finding, Mapping, RunState, Shape, Source } from '../contract.js';
+import { patient } from '../destination/retry.js';
+import { DsyncError, messageOf } from '../errors.js';
+import type { Ports, RunConfig, RunReport } from './config.js';
+import { openDestination, openOptions, openSource, reopenSource } from './ends.js';
+import { filtersOf, selectionOf, targetsOf } from './route.js';
+import { runInOneMoment, type Run } from './run.js';
+import { adaptAll, agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
+import { tallying, type Tally } from './tally.js';
+
+/** The whole way of a new run: check → plan → copy → finish → verify. */
+export async function sync(config: RunConfig, ports: Ports): Promise<RunReport> {
+  await using _lock = await ports.store.lock(ports.flow);
+  const tally = tallying(ports.emit);
+  const inner: Ports = { ...ports, emit: tally.emit };
+  const id = ports.newRunId();
+  return withEnds(config, inner, async (source, destination) => {
+    tally.emit({ kind: 'phase', phase: 'check' });
+    const mappings = await check(config, inner, source, destination);
+    const state = await firstState(id, inner, mappings, source, destination);
+    await refuseRows(mappings, config, destination, ports.signal).catch((error: unknown) => { throw withInterrupted(error, inner); });
+    inner.store.save(state);
+    tally.emit({ kind: 'run', run: id, flow: ports.flow, resumed: false });
+    return goOn(runOf(state, config, inner, source, destination), tally);
+  });
+}
+
+/** Goes on with an interrupted run, under a new moment of the source; what the old one left behind is mended at the end. */
+export async function resume(state: RunState, config: RunConfig, ports: Ports): Promise<RunReport> {
+  await using _lock = await ports.store.lock(state.flow);
+  const tally = tallying(ports.emit);
+  const inner: Ports = { ...ports, emit: tally.emit };
+  tally.emit({ kind: 'run', run: state.run, flow: state.flow, resumed: true });
+  return withEnds(config, inner, async (source, destination) => {
+    tally.emit({ kind: 'phase', phase: 'check' });
+    await refuseOtherEnds(state, source, destination, ports.signal);
+    await refuseOtherShapes(state, config, source, ports.signal);
+    if (state.moments.length > 0 && !(await destination.progress(state.run, ports.signal))) throw vanished(state.run);
+    announce(state.mappings, inner, source, destination);
+    inner.store.update(state.run, { status: 'running' });
+    return goOn(runOf(state, config, inner, source, destination), tally);
+  });
+}
+
+/**
+ * Reads what there is to copy and checks both ends; returns each table beside its place in the destination. Fails with
+ * `usage` where nothing matches, `refused` where something would be lost, and with the first error that a check found.
+ */
+export async function check(config: RunConfig, ports: Ports, source: Source, destination: Destination): Promise<readonly Mapping[]> {
+  const shapes = await selectedShapes(config, source, ports.signal);
+  filtersOf(config.where, shapes);
+  const mappings = await adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, ports.signal);
+  report('source', await source.check(shapes, ports.signal), ports);
+  report('destination', await destination.check(mappings, ports.signal), ports);
+  refuseLosses(mappings, config.acceptLoss);
+  refuseKeylessMerge(mappings, config);
+  announce(mappings, ports, source, destination);
+  return mappings;
+}
+
+export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exclude'>, source: Source, signal: AbortSignal): Promise<readonly Shape[]> {
+  const shapes = await source.shapes(selectionOf(config.namespaces, config.exclude, source), signal);
+  if (shapes.length > 0) return shapes;
+  const all = (await source.shapes({ include: ['*'], exclude: [] }, signal)).map((shape) => shape.namespace);
+  const there = all.length === 0 ? 'the source has no tables' : `the source has ${all.slice(0, 10).join(', ')}${all.length > 10 ? `, and ${all.length - 10} more` : ''}`;
+  throw new DsyncError('usage', `nothing to sync: no table matches ${config.namespaces.join(', ') || 'what is left after --exclude'}; ${there}`);
+}
+
+/** Opens both ends for an action and closes them after it, whatever happens. */
+export async function withEnds<T>(config: RunConfig, ports: Ports, action: (source: Source, destination: Destination) => Promise<T>): Promise<T> {
+  const source = await openSource(config.source, openOptions(config, ports.signal));
+  try {
+    await using destination = await openDestination(config, ports);
+    return await action(source, destination);
+  } finally {
+    await source[Symbol.asyncDispose]();
+  }
+}
+
+/** Runs to the end; where the source is lost on the way, waits for it and goes on under a new moment. */
+async function goOn(run: Run, tally: Tally): Promise<RunReport> {
+  try {
+    await run.destination.begin(run.id, run.signal);
+    await throughMoments(run, tally);
+    return conclude(run, tally);
+  } catch (error) {
+    run.store.update(run.id, { status: run.signal.aborted ? 'interrupted' : 'failed', summary: { error: messageOf(error) } });
+    throw run.signal.aborted ? run.signal.reason : error;
+  }
+}
+
+async function throughMoments(run: Run, tally: Tally): Promise<void> {
+  for (let fruitless = 0; ;) {
+    const before = tally.rows;
+    try {
+      return await runInOneMoment(run);
+    } catch (error) {
+      if (run.signal.aborted || !(error instanceof DsyncError && error.code === 'source-lost')) throw error;
+      fruitless = tally.rows > before ? 1 : fruitless + 1;
+      if (fruitless >= patient.attempts) throw error;
+      run.emit({ kind: 'retry', end: 'source', attempt: fruitless, waitSeconds: fruitless, error: messageOf(error) });
+      await delay(fruitless * 1000, undefined, { signal: run.signal }).catch(() => { throw run.signal.reason; });
+      await replaceSource(run);
+      await run.destination.begin(run.id, run.signal);
+    }
+  }
+}
+
+async function replaceSource(run: Run): Promise<void> {
+  const identity = run.store.load(run.id)!.sourceIdentity;
+  await run.source[Symbol.asyncDispose]().catch(() => undefined);
+  run.source = await reopenSource(run.config, run);
+  if ((await run.source.identity(run.signal)) !== identity) throw otherEnd('source', run.id);
+}
+
+function conclude(run: Run, tally: Tally): RunReport {
+  const verification = tally.verification;
+  const unsettled = verification.some((one) => one.result === 'not-comparable');
+  const unequal = verification.some((one) => one.result === 'different' || (one.result === 'not-comparable' && one.reason !== unreadable));
+  const rejects = run.store.rejects(run.id);
+  const count = [...rejects.keys.values()].reduce((sum, keys) => sum + keys.size, 0);
+  const status = verification.some((one) => one.result === 'different') ? 'different' : count > 0 && !unequal ? 'rejected' : unsettled ? 'not-comparable' : 'done';
+  run.emit({ kind: 'phase', phase: 'done' });
+  const ends = { source: `${run.source.engine} ${run.source.version}`, destination: `${run.destination.engine} ${run.destination.version}` };
+  const report: RunReport = {
+    run: run.id, flow: run.flow, status, exitStatus: unequal ? 4 : count > 0 ? 6 : 0, ...ends,
+    agreed: tally.agreed, tasks: run.tasks.length, rows: tally.rows, bytes: tally.bytes, seconds: tally.seconds(), phases: tally.phases(),
+    moments: run.moments, mended: { upserted: tally.upserted, deleted: tally.deleted, recopied: tally.recopied },
+    rejected: { count, path: count > 0 ? rejects.path : undefined },
+    verification: verification.length > 0 ? verification : undefined, findings: tally.findings,
+  };
+  run.store.update(run.id, { status: unequal ? 'failed' : 'done', phase: 'done', summary: report });
+  return report;
+}
+
+/** Why a destination such as `null:` is not compared. */
+export const unreadable = 'the destination keeps nothing that could be read again';
+
+function runOf(state: RunState, config: RunConfig, ports: Ports, source: Source, destination: Destination): Run {
+  const { run: id, mappings, tasks, moments } = state;
+  const where = filtersOf(config.where, mappings.map((mapping) => mapping.source));
+  return { ...ports, id, config, source, destination, mappings, where, tasks, moments };
+}
+
+async function firstState(run: string, ports: Ports, mappings: readonly Mapping[], source: Source, destination: Destination): Promise<RunState> {
+  const now = new Date().toISOString();
+  return {
+    run, flow: ports.flow, status: 'running', phase: 'check', startedAt: now, updatedAt: now, config: ports.storedConfig,
+    sourceIdentity: await source.identity(ports.signal), destinationIdentity: await destination.identity(ports.signal),
+    mappings, tasks: [], moments: [],
+  };
+}
+
+function announce(mappings: readonly Mapping[], ports: Ports, source: Source, destination: Destination): void {
+  for (const mapping of mappings) ports.emit({ kind: 'agreed', ...agreedOf(mapping, agreementOf(mapping, source, destination)) });
+}
+
+/** Tells of the findings; fails with the first that is an error, naming all of them. */
+function report(end: 'source' | 'destination', findings: readonly Finding[], ports: Ports): void {
+  for (const finding of findings) ports.emit({ kind: 'finding', end, finding });
+  const errors = findings.filter((finding) => finding.level === 'error');
+  if (errors.length === 0) return;
+  const remedies = errors.flatMap((finding) => finding.remedy ?? []);
+  throw new DsyncError(errors[0].error ?? 'not-ready', `the ${end} is not ready: ${errors.map((finding) => finding.message).join('; ')}`, {
+    namespace: errors[0].namespace, remedy: remedies.join('\n') || undefined,
+  });
+}
+
+async function refuseOtherEnds(state: RunState, source: Source, destination: Destination, signal: AbortSignal): Promise<void> {
+  if ((await source.identity(signal)) !== state.sourceIdentity) throw otherEnd('source', state.run);
+  if ((await destination.identity(signal)) !== state.destinationIdentity) throw otherEnd('destination', state.run);
+}
+
+async function refuseOtherShapes(state: RunState, config: RunConfig, source: Source, signal: AbortSignal): Promise<void> {
+  const now = new Map((await selectedShapes(config, source, signal)).map((shape) => [shape.namespace, shape]));
+  const changed = state.mappings.filter(({ source: then }) => !sameColumns(then, now.get(then.namespace))).map((mapping) => mapping.source.namespace);
+  if (changed.length === 0) return;
+  throw new DsyncError('refused', `the source's ${changed.join(', ')} changed shape (or vanished) since run ${state.run} began`, {
+    remedy: `undo the change and resume, or forget this run ('dsync cleanup ${state.run}') and start over`,
+  });
+}
+
+function sameColumns(then: Shape, now: Shape | undefined): boolean {
+  const columns = (shape: Shape) => JSON.stringify([shape.columns.map(({ name, native }) => [name, native]), shape.key]);
+  return now !== undefined && columns(then) === columns(now);
+}
+
+function vanished(run: string): DsyncError {
+  return new DsyncError('refused', `the destination no longer knows run ${run}: its _dsync progress is gone, so it was emptied or replaced since`, {
+    remedy: `forget this run ('dsync cleanup ${run}') and start over with 'dsync sync'`,
+  });
+}
+
+function otherEnd(end: 'source' | 'destination', run: string): DsyncError {
+  return new DsyncError('refused', `the ${end} is not the database that run ${run} began with`, {
+    remedy: `bring the old one back and resume, or forget this run ('dsync cleanup ${run}') and start over`,
+  });
+}
+
+/** A table that holds rows may hold an interrupted run's: then the way on is to resume it. */
+function withInterrupted(error: unknown, ports: Ports): unknown {
+  const run = ports.store.list().find((state) => state.flow === ports.flow && state.status !== 'done');
+  if (!(error instanceof DsyncError) || !run) return error;
+  return new DsyncError(error.code, error.message, { cause: error.cause, remedy: `run ${run.run} of this flow was not finished: go on with 'dsync resume ${run.run}'. Or ${error.remedy}` });
+}
