@@ -1,6 +1,7 @@
 import type { Batch, Cursor, OpenOptions, Part, ReadJob, Row, ScanJob, Shape, Snapshot, Source, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { bytesOfRow, gather } from '../../source/batches.js';
+import { partsAt } from '../../source/parts.js';
 import { isOwn, selects } from '../../source/selection.js';
 import { compareKeys, keyOf, keyText, parseKey, projection, type Store, type Table } from './store.js';
 
@@ -112,11 +113,8 @@ function inRange(shape: Shape, rows: readonly Row[], range: string | undefined, 
 function partsOf(shape: Shape, rows: readonly Row[], size: number): Part[] {
   if (!hasIntegerKey(shape)) return [{}];
   const edges: string[] = [];
-  for (let i = size; i < rows.length; i += size) {
-    const edge = String(rows[i][shape.key[0]]);
-    if (edge !== edges.at(-1)) edges.push(edge);
-  }
-  return [undefined, ...edges].map((from, i) => ({ ...(from !== undefined && { from }), ...(i < edges.length && { to: edges[i] }) }));
+  for (let i = size; i < rows.length; i += size) edges.push(String(rows[i][shape.key[0]]));
+  return partsAt(edges);
 }
 
 function inPart({ shape, part }: ScanJob, row: Row): boolean {
