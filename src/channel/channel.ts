@@ -24,6 +24,7 @@ export class Channel<Message> {
 
   /** Resolves once the message is in the queue. Rejects with the reason given to `fail`. */
   async send(message: Message, bytes: number): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
     if (!this.#fits(bytes) || this.#senders.length > 0) await new Promise<void>((enter) => this.#senders.push({ bytes, enter }));
     else this.#inFlight += bytes;
     if (this.#failure !== undefined) throw this.#failure;
