@@ -109,7 +109,7 @@ async function throughMoments(run: Run, tally: Tally): Promise<void> {
 
 async function replaceSource(run: Run): Promise<void> {
   const identity = run.store.load(run.id)!.sourceIdentity;
-  await run.source[Symbol.asyncDispose]().catch(() => undefined);
+  await Promise.resolve(run.source[Symbol.asyncDispose]()).catch(() => undefined);
   run.source = await reopenSource(run.config, run);
   if ((await run.source.identity(run.signal)) !== identity) throw otherEnd('source', run.id);
 }

@@ -41,7 +41,7 @@ function decoder(format: Format, mapping: Mapping): (rows: Rows) => Values {
     case 'values': return (rows) => (rows as Extract<Rows, { format: 'values' }>).rows;
     case 'delimited': {
       const decode = decodeDelimited(mapping.source.columns);
-      return (rows) => decode((rows as Extract<Rows, { format: 'delimited' }>).bytes);
+      return (rows) => decode((rows as Extract<Rows, { bytes: Uint8Array }>).bytes);
     }
     case 'bson': {
       const decode = decodeRows(mapping.source);
