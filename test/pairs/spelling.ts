@@ -1,0 +1,49 @@
+import type { Kind } from './table.js';
+
+/** The one spelling in which cells are compared here. It knows nothing of dsync's own normal form. */
+export function spell(kind: Kind, text: string | null): string | null {
+  return text === null ? null : spellers[kind](text);
+}
+
+const same = (text: string): string => text;
+const withoutZeros = (text: string): string => text.replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '');
+
+const spellers: Record<Kind, (text: string) => string> = {
+  bool: (text) => ({ t: '1', true: '1', 1: '1', f: '0', false: '0', 0: '0' })[text] ?? `not a bool: ${text}`,
+  int: same,
+  decimal: withoutZeros,
+  float32: (text) => spellNumber(Math.fround(Number(text))),
+  float64: (text) => spellNumber(Number(text)),
+  text: same,
+  padded: (text) => text.replace(/ +$/, ''),
+  bytes: (text) => text.toLowerCase(),
+  date: same,
+  time: withoutZeros,
+  timestamp: (text) => withoutZeros(text.replace('T', ' ')),
+  instant: (text) => withoutZeros(text.replace('T', ' ').replace(/Z$|\+00(:00)?$/, '')),
+  uuid: (text) => text.toLowerCase(),
+  json: spellJson,
+  bits: (text) => text.replace(/^0+(?=.)/, ''),
+};
+
+const spellNumber = (number: number): string => (Object.is(number, -0) ? '-0' : String(number));
+
+/** The value, with every digit of its numbers, and keys in order: engines that keep JSON as a value write it anew. */
+export function spellJson(text: string): string {
+  return JSON.stringify(inOrder(JSON.parse(numbersAsText(text))));
+}
+
+function numbersAsText(json: string): string {
+  return json.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) => (token.startsWith('"') ? token : `"number ${plainNumber(token)}"`));
+}
+
+/** `1.0` and `1` are one number; only exponents go through a float. */
+function plainNumber(text: string): string {
+  return /[eE]/.test(text) ? String(Number(text)) : withoutZeros(text);
+}
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, inner]) => [key, inOrder(inner)]));
+}
