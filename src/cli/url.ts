@@ -22,8 +22,7 @@ const withoutAuthority = /^([a-z][a-z0-9+.-]*:)()([^?]*)(?:\?(.*))?()$/is;
 const secretName = /passw|passphrase|pwd|secret|token/i;
 const name = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 const onlyNames = /^(\$\{[A-Za-z_][A-Za-z0-9_]*\})*$/;
-const ends = { source: 'source', destination: 'destination' } as const;
-export type End = keyof typeof ends;
+export type End = 'source' | 'destination';
 
 /**
  * The URL with each `${NAME}` replaced from the environment; in the user and password by its percent-encoded value, so
@@ -32,10 +31,10 @@ export type End = keyof typeof ends;
 export function expanded(written: string, env: Readonly<Record<string, string | undefined>>, end: End): string {
   checkNames(written, end);
   const authority = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*@/i.exec(written)?.[0] ?? '';
-  const value = (variable: string) => env[variable] ?? fail(`The ${end} URL uses \${${variable}}, but the environment has no ${variable}`, `export ${variable}=…`);
+  const value = (variable: string) => env[variable] ?? fail(`the ${end} URL uses \${${variable}}, but the environment has no ${variable}`, `export ${variable}=…`);
   const url = authority.replace(name, (_, variable: string) => encodeURIComponent(value(variable)))
     + written.slice(authority.length).replace(name, (_, variable: string) => value(variable));
-  if (isAmbiguous(url)) fail(`The ${end} URL can't be read: there is an @ behind its first / ? or #`, 'write / as %2F, ? as %3F, # as %23 and @ as %40 in user and password, or write the password as ${NAME}');
+  if (isAmbiguous(url)) fail(`the ${end} URL can't be read: there is an @ behind its first / ? or #`, 'write / as %2F, ? as %3F, # as %23 and @ as %40 in user and password, or write the password as ${NAME}');
   return url;
 }
 
@@ -141,7 +140,7 @@ function isAmbiguous(url: string): boolean {
 }
 
 function checkNames(written: string, end: End): void {
-  if (written.replace(name, '').includes('${')) fail(`The ${end} URL has a \${…} that is not the name of an environment variable`, 'write ${NAME}, with letters, digits and _');
+  if (written.replace(name, '').includes('${')) fail(`the ${end} URL has a \${…} that is not the name of an environment variable`, 'write ${NAME}, with letters, digits and _');
 }
 
 function fail(message: string, remedy: string): never {

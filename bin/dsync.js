@@ -1,0 +1,4 @@
+#!/usr/bin/env node
+import { mainAndExit } from '../dist/cli/main.js';
+
+void mainAndExit();

@@ -1,0 +1,22 @@
+import type { cleanup } from '../coordinator/cleanup.js';
+import type { doctor, plan } from '../coordinator/plan.js';
+import type { resume, sync } from '../coordinator/sync.js';
+import type { verifyOnly } from '../coordinator/verify.js';
+
+/** What the commands ask of the coordinator. */
+export interface Actions {
+  readonly sync: typeof sync;
+  readonly resume: typeof resume;
+  readonly plan: typeof plan;
+  readonly verifyOnly: typeof verifyOnly;
+  readonly doctor: typeof doctor;
+  readonly cleanup: typeof cleanup;
+}
+
+/** The coordinator, loaded when a command needs it: `dsync --help` doesn't. */
+export async function loadActions(): Promise<Actions> {
+  const [{ cleanup }, { doctor, plan }, { resume, sync }, { verifyOnly }] = await Promise.all([
+    import('../coordinator/cleanup.js'), import('../coordinator/plan.js'), import('../coordinator/sync.js'), import('../coordinator/verify.js'),
+  ]);
+  return { sync, resume, plan, verifyOnly, doctor, cleanup };
+}

@@ -1,0 +1,39 @@
+import type { Command } from '@commander-js/extra-typings';
+import type { RunState } from '../../contract.js';
+import { withFlags } from '../flags.js';
+import type { Perform, Session, Store } from '../perform.js';
+
+const examples = `
+Examples:
+  dsync runs
+  dsync runs --json --state /var/lib/dsync
+`;
+
+export function addRuns(program: Command, perform: Perform): void {
+  const command = program.command('runs')
+    .description('list the runs that are remembered here, newest first')
+    .addHelpText('after', examples);
+  withFlags(command, []).action((flags) => perform({ flags, fromFile: ['state', 'logLevel', 'logFile', 'json'] }, runs));
+}
+
+async function runs(session: Session) {
+  const store = await session.store();
+  const listed = await Promise.all(store.list().map((state) => summaryOf(state, store)));
+  const { runsText } = await import('../report.js');
+  return { exitStatus: 0, document: { runs: listed }, text: runsText(listed, store.folder) };
+}
+
+async function summaryOf(state: RunState, store: Store) {
+  const { restoredConfig } = await import('../config.js');
+  const { run, flow, phase, startedAt, updatedAt } = state;
+  const { source, destination } = restoredConfig(run, state.config);
+  const rows = (state.summary as { readonly rows?: number } | undefined)?.rows;
+  return { run, flow, status: await trueStatus(state, store), phase, startedAt, updatedAt, ...(rows !== undefined && { rows }), source, destination };
+}
+
+/** A run that says it is running, while no process works on it, was killed. */
+async function trueStatus({ status, flow }: RunState, store: Store): Promise<RunState['status'] | 'killed'> {
+  if (status !== 'running') return status;
+  const { isFree } = await import('../recalled.js');
+  return (await isFree(store, flow)) ? 'killed' : 'running';
+}

@@ -1,0 +1,30 @@
+import type { Command } from '@commander-js/extra-typings';
+import { paceFlags, selectionFlags, withFlags } from '../flags.js';
+import type { Perform, Session } from '../perform.js';
+import { transferOf } from '../transfer.js';
+
+const examples = `
+Examples:
+  dsync sync postgres://ada@db1/shop mysql://ada@db2/shop
+      every table, verified at the end; passwords from DSYNC_SOURCE_PASSWORD and DSYNC_DESTINATION_PASSWORD
+  dsync sync 'postgres://ada:\${PGPASS}@db1/shop' sqlite:shop.db --namespace 'public.*' --exclude 'public.log_*'
+  dsync sync sqlite:shop.db mongodb://db3/shop --namespace orders:orders_copy --where 'orders: status = 1'
+  dsync sync mysql://root@db1/shop postgres://ada@db2/shop --existing merge --rate-limit 20MB/s
+  dsync sync
+      all from ./dsync.yaml
+`;
+
+export function addSync(program: Command, perform: Perform): void {
+  const command = program.command('sync').argument('[SOURCE]', 'URL of the database to read').argument('[DESTINATION]', 'URL of the database to write')
+    .description('copy a database to another one, verify it, and resume where it was interrupted')
+    .addHelpText('after', examples);
+  withFlags(command, [...selectionFlags, 'existing', 'acceptLoss', ...paceFlags, 'verify'])
+    .action((source, destination, flags) => perform({ source, destination, flags }, sync));
+}
+
+async function sync(session: Session) {
+  const { config, ports } = await transferOf(session);
+  const { sync } = await session.actions();
+  const { runOutcome } = await import('../outcomes.js');
+  return runOutcome(await sync(config, ports), ports.store);
+}

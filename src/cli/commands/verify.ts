@@ -1,0 +1,26 @@
+import type { Command } from '@commander-js/extra-typings';
+import { paceFlags, selectionFlags, withFlags } from '../flags.js';
+import type { Perform, Session } from '../perform.js';
+import { transferOf } from '../transfer.js';
+
+const examples = `
+Examples:
+  dsync verify postgres://ada@db1/shop mysql://ada@db2/shop
+  dsync verify mysql://root@db1/shop sqlite:shop.db --namespace shop.orders --where 'shop.orders: status = 1'
+  dsync verify postgres://ada@db1/shop sqlite:shop.db --json
+`;
+
+export function addVerify(program: Command, perform: Perform): void {
+  const command = program.command('verify').argument('[SOURCE]', 'URL of the one database').argument('[DESTINATION]', 'URL of the other')
+    .description('compare two databases down to the row and the column, whoever filled the second one; change nothing')
+    .addHelpText('after', examples);
+  withFlags(command, [...selectionFlags, 'acceptLoss', ...paceFlags])
+    .action((source, destination, flags) => perform({ source, destination, flags }, verify));
+}
+
+async function verify(session: Session) {
+  const { config, ports } = await transferOf(session);
+  const { verifyOnly } = await session.actions();
+  const { runOutcome } = await import('../outcomes.js');
+  return runOutcome(await verifyOnly(config, ports), ports.store);
+}

@@ -1,0 +1,108 @@
+import { z } from 'zod';
+import type { RunConfig } from '../coordinator/config.js';
+import { DsyncError } from '../errors.js';
+import { settingsOfFile } from './file.js';
+import { flagName, flags, type SettingName } from './flags.js';
+import { defaults, settingsSchema, type Settings } from './settings.js';
+import { absolute, expanded, literalSecrets, withoutSecrets } from './url.js';
+import { withKnownPassword } from './passwords.js';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What was typed: positional arguments and flags, not parsed yet. */
+export interface Given {
+  readonly source?: string;
+  readonly destination?: string;
+  readonly flags: Readonly<Record<string, unknown>>;
+  /** Only these settings are taken from the file; absent: all. */
+  readonly fromFile?: readonly SettingName[];
+}
+
+/** Settings that say how dsync itself works, not what it copies. */
+export const ownSettings = ['state', 'logLevel', 'logFile', 'json'] as const satisfies readonly SettingName[];
+
+/** Flags over the file. Fails with `usage`, naming each wrong flag, or each wrong line of the file. */
+export function settingsOf(given: Given, folder: string): Settings {
+  const file = settingsOfFile(given.flags.config as string | undefined, folder);
+  const kept = given.fromFile ? Object.fromEntries(Object.entries(file).filter(([name]) => given.fromFile!.includes(name as SettingName))) : file;
+  return { ...kept, ...settingsOfFlags(given) };
+}
+
+function settingsOfFlags({ source, destination, flags: typed }: Given): Settings {
+  const { namespace, where, config: _, verify, ...others } = typed;
+  const named = {
+    source, destination, namespaces: namespace, where: where === undefined ? undefined : filters(where as string[]),
+    // Commander says true where the flag is absent.
+    verify: verify === false ? false : undefined, ...others,
+  };
+  const parsed = settingsSchema.safeParse(Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)));
+  if (parsed.success) return parsed.data;
+  throw new DsyncError('usage', parsed.error.issues.map(({ path, message }) => `${flagName(path[0] as SettingName)}: ${message}`).join('\n'));
+}
+
+/** `orders: status = 1` → `{ orders: 'status = 1' }` */
+function filters(texts: readonly string[]): Record<string, string> {
+  const pairs = texts.map((text) => {
+    const colon = text.indexOf(':');
+    if (colon < 1) throw new DsyncError('usage', `--where: "${text}" is not TABLE: FILTER`, { remedy: "for instance --where 'orders: status = 1'" });
+    return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()] as const;
+  });
+  const twice = pairs.find(([table], i) => pairs.findIndex(([other]) => other === table) !== i);
+  if (twice) throw new DsyncError('usage', `--where: ${twice[0]} has two filters`, { remedy: 'join them in one' });
+  return Object.fromEntries(pairs);
+}
+
+const secrets = z.enum(['none', 'password', 'other']);
+
+/** A run's configuration as the state keeps it: URLs as they were written, without the passwords that stood in them. */
+const storedSchema = z.object({
+  source: z.string(), destination: z.string(),
+  /** What was left out of the URLs. */
+  secrets: z.object({ source: secrets, destination: secrets }),
+  namespaces: z.array(z.string()), exclude: z.array(z.string()), where: z.record(z.string(), z.string()),
+  existing: settingsSchema.shape.existing.unwrap(), acceptLoss: z.array(z.string()),
+  concurrency: z.number(), memoryBytes: z.number(), batchBytes: z.number().optional(), batchRows: z.number().optional(),
+  rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(),
+});
+
+export type StoredConfig = Readonly<z.output<typeof storedSchema>>;
+
+/** The stored configuration for these settings; a source or destination that is absent is a `usage` error. */
+export function storedConfigOf(settings: Settings, folder: string): StoredConfig {
+  const source = absolute(needed(settings, 'source'), folder), destination = absolute(needed(settings, 'destination'), folder);
+  const all = { ...defaults, ...settings };
+  return {
+    source: withoutSecrets(source), destination: withoutSecrets(destination),
+    secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
+    namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
+    ...paceOf(all), verify: all.verify,
+  };
+}
+
+/** What only says how fast: a run may be resumed with others. */
+export function paceOf({ concurrency, memory, batchSize, rateLimit }: Settings & { readonly concurrency: number; readonly memory: number }): Pick<StoredConfig, 'concurrency' | 'memoryBytes' | 'batchBytes' | 'batchRows' | 'rateLimit'> {
+  return { concurrency, memoryBytes: memory, ...(batchSize?.bytes && { batchBytes: batchSize.bytes }), ...(batchSize?.rows && { batchRows: batchSize.rows }), ...(rateLimit && { rateLimit }) };
+}
+
+/** Reads a run's configuration back. */
+export function restoredConfig(run: string, config: unknown): StoredConfig {
+  const parsed = storedSchema.safeParse(config);
+  if (parsed.success) return parsed.data;
+  throw new DsyncError('state', `the state of run ${run} can't be read: ${parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`);
+}
+
+/** What the coordinator works with: the stored configuration, with URLs that can be connected to. */
+export function runConfigOf({ secrets: _, ...config }: StoredConfig, urls: Pick<RunConfig, 'source' | 'destination'>): RunConfig {
+  return { ...config, ...urls };
+}
+
+/** A URL as it was given, with all that the environment adds to it. */
+export function connectable(written: string, env: Environment, end: 'source' | 'destination', folder: string): string {
+  return withKnownPassword(absolute(expanded(written, env, end), folder), env, end);
+}
+
+export function needed(settings: Settings, end: 'source' | 'destination'): string {
+  const url = settings[end];
+  if (url !== undefined) return url;
+  throw new DsyncError('usage', `no ${end} is given`, { remedy: `write its URL as ${flags[end].spelling} on the command line, or as "${end}: …" in dsync.yaml` });
+}

@@ -1,0 +1,55 @@
+import type { OptionValues } from 'commander';
+import type { Command } from '@commander-js/extra-typings';
+
+/** What is said about a setting, in `--help`, in the documentation and in errors. The schema in settings.ts has the same names. */
+interface Flag {
+  /** As commander takes it; a positional argument is in capitals. */
+  readonly spelling: string;
+  readonly meaning: string;
+  /** The default, as one would write it. */
+  readonly usual?: string;
+  readonly repeatable?: boolean;
+}
+
+export const flags = {
+  source: { spelling: 'SOURCE', meaning: 'URL of the database to read' },
+  destination: { spelling: 'DESTINATION', meaning: 'URL of the database to write' },
+  namespaces: { spelling: '--namespace <pattern>', meaning: 'take these tables or collections: a glob pattern, or name:target to rename', repeatable: true },
+  exclude: { spelling: '--exclude <pattern>', meaning: 'leave out what matches this glob pattern', repeatable: true },
+  where: { spelling: '--where <table: filter>', meaning: "take only the rows that match, in the source's own language; the verification heeds it too", repeatable: true },
+  existing: { spelling: '--existing <way>', meaning: 'what becomes of rows that the destination already holds: refuse, append, merge (upsert by key) or replace', usual: 'refuse' },
+  acceptLoss: { spelling: '--accept-loss <table.column>', meaning: 'this column may lose something in the destination', repeatable: true },
+  concurrency: { spelling: '--concurrency <number>', meaning: 'how many tasks are read, and written, at once', usual: '4' },
+  memory: { spelling: '--memory <size>', meaning: 'how much may be on its way between the two ends', usual: '128MB' },
+  batchSize: { spelling: '--batch-size <size>', meaning: 'how much is written at once: 4MB, "5000 rows", or both with a comma (default: what suits the ends)' },
+  rateLimit: { spelling: '--rate-limit <rate>', meaning: 'write no faster than "5000 rows/s", 20MB/s, or both with a comma' },
+  verify: { spelling: '--no-verify', meaning: 'leave out the comparison of both ends after the copy', usual: 'true' },
+  state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
+  logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
+  logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },
+  json: { spelling: '--json', meaning: 'print one JSON document on stdout, and nothing else there', usual: 'false' },
+} as const satisfies Record<string, Flag>;
+
+export type SettingName = keyof typeof flags;
+
+export const selectionFlags = ['namespaces', 'exclude', 'where'] as const satisfies readonly SettingName[];
+export const paceFlags = ['concurrency', 'memory', 'batchSize', 'rateLimit'] as const satisfies readonly SettingName[];
+const commonFlags = ['state', 'logLevel', 'logFile', 'json'] as const satisfies readonly SettingName[];
+
+/** Adds these flags to a command, and those that every command has. */
+export function withFlags<Arguments extends unknown[], Options extends OptionValues>(command: Command<Arguments, Options>, names: readonly SettingName[]): Command<Arguments, Options> {
+  for (const name of [...names, ...commonFlags]) addFlag(command, flags[name]);
+  command.option('--config <file>', 'read settings from this file (default: dsync.yaml, if it is there)');
+  return command;
+}
+
+function addFlag<Arguments extends unknown[], Options extends OptionValues>(command: Command<Arguments, Options>, { spelling, meaning, usual, repeatable }: Flag): void {
+  const text = usual && !spelling.startsWith('--no-') && spelling !== '--json' ? `${meaning} (default: ${usual})` : meaning;
+  if (repeatable) command.option(spelling, `${text}; may be given several times`, (value: string, earlier: string[] | undefined) => [...(earlier ?? []), value]);
+  else command.option(spelling, text);
+}
+
+/** `--namespace`, for messages. */
+export function flagName(name: SettingName): string {
+  return flags[name].spelling.split(' ', 1)[0];
+}

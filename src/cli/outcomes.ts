@@ -1,0 +1,14 @@
+import type { EndFinding, RunReport } from '../coordinator/config.js';
+import { exitStatus, DsyncError } from '../errors.js';
+import type { Outcome, Store } from './perform.js';
+import { runText } from './report.js';
+
+export function runOutcome(report: RunReport, store: unknown): Outcome {
+  return { exitStatus: report.exitStatus, document: report, text: runText(report, '', (store as Store).folder) };
+}
+
+/** What a command exits with that only looked: that of the first finding that would keep a sync from starting. */
+export function statusOfFindings(findings: readonly EndFinding[]): number {
+  const [first] = findings.filter(({ finding }) => finding.level === 'error');
+  return first ? exitStatus(new DsyncError(first.finding.error ?? 'not-ready', first.finding.message)) : 0;
+}

@@ -1,0 +1,30 @@
+import { DsyncError } from '../errors.js';
+import type { StoredConfig } from './config.js';
+import type { Surroundings } from './surroundings.js';
+import { expanded, hasPassword, schemeOf, withoutSecrets, withPassword, type End } from './url.js';
+
+const driverVariables: Readonly<Record<string, string>> = { postgres: 'PGPASSWORD', postgresql: 'PGPASSWORD', mysql: 'MYSQL_PWD', mariadb: 'MYSQL_PWD' };
+
+/** `DSYNC_SOURCE_PASSWORD` */
+export function passwordVariable(end: End): string {
+  return `DSYNC_${end.toUpperCase()}_PASSWORD`;
+}
+
+/** A URL without a password gets the one in the environment: dsync's own variable for this end, or that of the engine. */
+export function withKnownPassword(url: string, env: Surroundings['env'], end: End): string {
+  const password = env[passwordVariable(end)] ?? env[driverVariables[schemeOf(url)] ?? ''];
+  return password === undefined ? url : withPassword(url, password);
+}
+
+/** The URL of a stored end with its password, which the state never held: from the environment, or from whoever sits there. */
+export async function recalled(config: StoredConfig, end: End, run: string, { env, ask }: Pick<Surroundings, 'env' | 'ask'>, signal: AbortSignal): Promise<string> {
+  const url = withKnownPassword(expanded(config[end], env, end), env, end);
+  if (config.secrets[end] === 'other') throw forgotten(end, run, 'secrets', `give the URL again: dsync resume ${run} --${end} URL`);
+  if (config.secrets[end] === 'none' || hasPassword(url)) return url;
+  if (!ask) throw forgotten(end, run, 'password', `set ${passwordVariable(end)} and run it again, or give the URL again with --${end} URL`);
+  return withPassword(url, await ask(`Password for the ${end} ${withoutSecrets(url)}: `, signal));
+}
+
+function forgotten(end: End, run: string, what: string, remedy: string): DsyncError {
+  return new DsyncError('usage', `run ${run} needs the ${what} of its ${end} again: dsync keeps none`, { remedy });
+}

@@ -1,0 +1,41 @@
+import type { RunState } from '../contract.js';
+import type { Ports, RunConfig } from '../coordinator/config.js';
+import { DsyncError } from '../errors.js';
+import { connectable, paceOf, restoredConfig, runConfigOf, type StoredConfig } from './config.js';
+import { recalled } from './passwords.js';
+import type { Session, Store } from './perform.js';
+import { defaults, type Settings } from './settings.js';
+import type { End } from './url.js';
+
+/** A stored run as it goes on now: its own configuration, at another pace if one is given, with passwords found anew. */
+export async function recalledRun(session: Session, state: RunState): Promise<{ config: RunConfig; ports: Ports }> {
+  const { settings, around } = session;
+  const stored = { ...restoredConfig(state.run, state.config), ...newPace(settings) };
+  const urlOf = async (end: End) => {
+    const given = settings[end];
+    const url = given === undefined ? await recalled(stored, end, state.run, around, session.signal) : connectable(given, around.env, end, around.folder);
+    session.hide(url);
+    return url;
+  };
+  const urls = { source: await urlOf('source'), destination: await urlOf('destination') };
+  return { config: runConfigOf(stored, urls), ports: await session.ports(state.flow, stored) };
+}
+
+/** No living process works on the flow. */
+export async function isFree(store: Store, flow: string): Promise<boolean> {
+  try {
+    await (await store.lock(flow))[Symbol.asyncDispose]();
+    return true;
+  } catch (error) {
+    if (error instanceof DsyncError && error.code === 'busy') return false;
+    throw error;
+  }
+}
+
+function newPace(settings: Settings): Partial<StoredConfig> {
+  const { concurrency, memoryBytes, ...rest } = paceOf({ ...defaults, ...settings });
+  return {
+    ...(settings.concurrency !== undefined && { concurrency }), ...(settings.memory !== undefined && { memoryBytes }), ...rest,
+    ...(settings.verify !== undefined && { verify: settings.verify }),
+  };
+}

@@ -1,0 +1,90 @@
+import type { Agreed, EndFinding, PlannedNamespace, PlanReport, RunReport } from '../coordinator/config.js';
+import type { RunState } from '../contract.js';
+import { bytes, count, counted, duration, table } from './text.js';
+
+/** The closing report of sync, resume and verify, for people. */
+export function runText(report: RunReport, verification: string, folder: string): string {
+  return [
+    `${headline(report)}\n`,
+    `  ${report.source} → ${report.destination}\n`,
+    report.run && `  ${counted(report.rows, 'row')}, ${bytes(report.bytes)}, ${counted(report.tasks, 'task')} in ${duration(report.seconds)}${phasesText(report.phases)}\n`,
+    section('Agreed', agreedText(report.agreed)),
+    section('Mended', mendedText(report)),
+    section('Verification', verification),
+    section('Rejected', report.rejected.count > 0 ? `  ${counted(report.rejected.count, 'row')}, with reasons in ${report.rejected.path}\n` : ''),
+    section('Findings', findingsText(report.findings)),
+    report.run && `\nRun ${report.run}, remembered in ${folder}\n`,
+  ].filter(Boolean).join('');
+}
+
+function headline({ status, verification, rejected }: RunReport): string {
+  switch (status) {
+    case 'done': return verification ? 'Done and verified: both sides are equal.' : 'Done, not verified.';
+    case 'different': return 'DIFFERENT: the destination is not equal to the source.';
+    case 'not-comparable': return 'Done, but not all could be compared.';
+    case 'rejected': return `Done, but ${counted(rejected.count, 'row')} could not be kept by the destination.`;
+    default: return status satisfies never;
+  }
+}
+
+function phasesText(phases: RunReport['phases']): string {
+  const parts = Object.entries(phases).filter(([, seconds]) => seconds >= 0.05).map(([phase, seconds]) => `${phase} ${duration(seconds)}`);
+  return parts.length > 0 ? ` (${parts.join(', ')})` : '';
+}
+
+function agreedText(agreed: readonly Agreed[]): string {
+  return table(agreed.map((one) => [`${one.namespace} → ${one.target}`, wayText(one), one.losses.length > 0 ? `loses: ${one.losses.join('; ')}` : '']), '  ');
+}
+
+function wayText({ format, sent, staged }: Agreed): string {
+  return `${format === sent ? format : `${format} as ${sent}`}${staged ? ', staged' : ''}`;
+}
+
+function mendedText({ mended: { upserted, deleted, recopied } }: RunReport): string {
+  const rows = upserted + deleted > 0 ? `  ${counted(upserted, 'row')} written and ${counted(deleted, 'row')} removed that had changed since they were copied\n` : '';
+  return `${rows}${recopied.length > 0 ? `  copied anew: ${recopied.join(', ')}\n` : ''}`;
+}
+
+/** Errors first, each with what mends it. */
+export function findingsText(findings: readonly EndFinding[]): string {
+  const rank = { error: 0, warning: 1, info: 2 };
+  return [...findings].sort((a, b) => rank[a.finding.level] - rank[b.finding.level]).map(({ end, finding }) => {
+    const where = finding.namespace && !finding.message.includes(finding.namespace) ? ` (${finding.namespace})` : '';
+    return `  ${finding.level.padEnd(7)}  ${end}: ${finding.message}${where}\n${finding.remedy ? `${finding.remedy.trimEnd().replace(/^/gm, '             ')}\n` : ''}`;
+  }).join('');
+}
+
+/** What `dsync plan` says. */
+export function planText(plan: PlanReport): string {
+  const lossy = plan.namespaces.flatMap((one) => one.columns.filter(({ level }) => level === 'lossy').map(({ name }) => `${one.namespace}.${name}`));
+  const tasks = plan.namespaces.reduce((sum, one) => sum + one.tasks, 0);
+  return [
+    `${plan.source} → ${plan.destination}\n`,
+    `  ${counted(plan.namespaces.length, 'namespace')}, ${counted(tasks, 'task')}. Nothing was changed.\n`,
+    ...plan.namespaces.map((one) => `\n${plannedText(one)}`),
+    section('Losses', lossy.map((column) => `  ${column}: sync refuses, unless it is accepted with --accept-loss ${column}\n`).join('')),
+    section('Findings', findingsText(plan.findings)),
+  ].filter(Boolean).join('');
+}
+
+function plannedText(one: PlannedNamespace): string {
+  const size = [one.estimatedRows === undefined ? '' : `~${count(one.estimatedRows)} rows`, one.estimatedBytes === undefined ? '' : `~${bytes(one.estimatedBytes)}`].filter(Boolean);
+  const rank = { lossy: 0, reshaped: 1, exact: 2 };
+  const columns = [...one.columns].sort((a, b) => rank[a.level] - rank[b.level]);
+  return `${one.namespace} → ${one.target} (${one.existed ? 'stands there already' : 'will be created'})\n`
+    + `  ${[wayText(one), counted(one.tasks, 'task'), ...size].join(', ')}\n`
+    + table(columns.map(({ name, from, to, level, note }) => [level, name, from === to ? from : `${from} → ${to}`, note ?? '']), '    ');
+}
+
+/** What `dsync runs` says. */
+export function runsText(runs: readonly (Pick<RunState, 'run' | 'phase' | 'startedAt'> & { readonly status: string; readonly rows?: number; readonly source: string; readonly destination: string })[], folder: string): string {
+  if (runs.length === 0) return `No runs in ${folder}.\n`;
+  const heads = ['RUN', 'STATUS', 'PHASE', 'STARTED', 'ROWS', 'ENDS'];
+  return table([heads, ...runs.map(({ run, status, phase, startedAt, rows, source, destination }) => [
+    run, status, phase, startedAt.slice(0, 19).replace('T', ' '), rows === undefined ? '' : count(rows), `${source} → ${destination}`,
+  ])]);
+}
+
+function section(title: string, body: string): string {
+  return body && `\n${title}\n${body}`;
+}

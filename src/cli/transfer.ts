@@ -1,0 +1,20 @@
+import type { Ports, RunConfig } from '../coordinator/config.js';
+import type { Session } from './perform.js';
+
+/**
+ * What sync, plan, verify and doctor need: the configuration with URLs that can be connected to, and the ports. An optional
+ * destination that isn't given is the empty text.
+ */
+export async function transferOf(session: Session, { destination }: { readonly destination: 'needed' | 'optional' } = { destination: 'needed' }): Promise<{ config: RunConfig; ports: Ports }> {
+  const [{ connectable, needed, runConfigOf, storedConfigOf }, { flowId }] = await Promise.all([import('./config.js'), import('../state/flow.js')]);
+  const { settings, around: { env, folder } } = session;
+  const alone = destination === 'optional' && settings.destination === undefined;
+  const stored = storedConfigOf(alone ? { ...settings, destination: '' } : settings, folder);
+  const urls = {
+    source: connectable(needed(settings, 'source'), env, 'source', folder),
+    destination: alone ? '' : connectable(needed(settings, 'destination'), env, 'destination', folder),
+  };
+  session.hide(urls.source, urls.destination);
+  const config = runConfigOf(stored, urls);
+  return { config, ports: await session.ports(flowId(config), stored) };
+}
