@@ -1,6 +1,6 @@
 import { Format, MultiBar, type Options, type SingleBar } from 'cli-progress';
 import type { Display } from './lines.js';
-import { percent, Progress, rowsText, totalText, type NamespaceProgress } from './progress.js';
+import { percent, Progress, rowsText, totalText, verifiedText, type NamespaceProgress } from './progress.js';
 import type { Output } from './surroundings.js';
 import type { Voice } from './voice.js';
 
@@ -61,7 +61,7 @@ function lineOf(one: NamespaceProgress): Line {
 function totalLine(progress: Progress): Line {
   const total = progress.total();
   if (progress.phase === 'copy') return { title: 'copy', percent: total.estimate && Math.min(99, shareOf(total.rows, total.estimate)), text: totalText(total) };
-  if (progress.phase === 'verify') return { title: 'verify', percent: shareOf(total.parts, total.ofParts), text: `${total.parts} of ${total.ofParts} parts` };
+  if (progress.phase === 'verify') return { title: 'verify', percent: shareOf(total.verified, total.namespaces), text: verifiedText(total) };
   return { title: progress.phase, text: '' };
 }
 

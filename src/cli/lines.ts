@@ -1,6 +1,6 @@
 import type { Event } from '../contract.js';
 import type { Log } from './log.js';
-import { Progress, totalText } from './progress.js';
+import { Progress, totalText, verifiedText } from './progress.js';
 
 /** Shows how far a run is. */
 export interface Display {
@@ -27,6 +27,6 @@ export function lines(log: Log): Display {
 export function lineOf(progress: Progress): string | undefined {
   const total = progress.total();
   if (progress.phase === 'copy') return `copied ${totalText(total)}`;
-  if (progress.phase === 'verify') return `verified ${total.parts} of ${total.ofParts} parts`;
+  if (progress.phase === 'verify') return `verified ${verifiedText(total)}`;
   return undefined;
 }

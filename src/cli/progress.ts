@@ -22,8 +22,10 @@ export interface Total {
   readonly rowsPerSecond: number;
   readonly bytesPerSecond: number;
   readonly secondsLeft: number | undefined;
+  /** Parts compared so far, and namespaces that are wholly compared. */
   readonly parts: number;
-  readonly ofParts: number;
+  readonly verified: number;
+  readonly namespaces: number;
 }
 
 interface Sample { readonly at: number; readonly rows: number; readonly bytes: number }
@@ -66,10 +68,9 @@ export class Progress {
     const { rowsPerSecond, bytesPerSecond } = this.#rates();
     const estimate = all.every((one) => one.estimate !== undefined) ? sum(all.map((one) => one.estimate ?? 0)) : undefined;
     const left = estimate === undefined || rowsPerSecond === 0 ? undefined : Math.max(0, estimate - this.#rows) / rowsPerSecond;
-    return { rows: this.#rows, estimate, rowsPerSecond, bytesPerSecond, secondsLeft: left, parts: sum(all.map((one) => one.parts)), ofParts: sum(all.map((one) => one.ofParts)) };
+    return { rows: this.#rows, estimate, rowsPerSecond, bytesPerSecond, secondsLeft: left, parts: sum(all.map((one) => one.parts)), verified: all.filter((one) => one.state === 'done').length, namespaces: all.length };
   }
 
-  // A resumed or repeated copy of a namespace starts its rate anew, not its rows.
   #enter(phase: Phase): void {
     this.phase = phase;
     if (phase === 'copy') this.#samples = [{ at: this.#now(), rows: this.#rows, bytes: this.#bytes }];
@@ -128,11 +129,16 @@ export function rowsText(one: NamespaceProgress): string {
   return `${count(one.rows)} of ~${count(one.estimate ?? 0)} rows (${share} %)${one.exceeded ? ', more than estimated' : ''}`;
 }
 
-/** `~38 s left`, `1,200,000 of ~5,000,000 rows, 100,000 rows/s, 12.0 MB/s` */
+/** `1,200,000 of ~5,000,000 rows, 100,000 rows/s, 12.0 MB/s, ~38 s left` */
 export function totalText({ rows, estimate, rowsPerSecond, bytesPerSecond, secondsLeft }: Total): string {
   const of = estimate === undefined ? '' : ` of ~${count(Math.max(estimate, rows))}`;
   const left = secondsLeft === undefined ? '' : `, ~${duration(secondsLeft)} left`;
   return `${count(rows)}${of} rows, ${count(rowsPerSecond)} rows/s, ${bytes(bytesPerSecond)}/s${left}`;
+}
+
+/** `2 of 5 tables, 12 parts` */
+export function verifiedText({ verified, namespaces, parts }: Total): string {
+  return `${verified} of ${namespaces} tables, ${parts} parts`;
 }
 
 // A tenth at a time: the bar moves back a little, and goes on.

@@ -9,7 +9,7 @@ Examples:
   dsync resume
       go on with the latest run that was interrupted
   dsync resume 20250131-k3f9xq --rate-limit '5000 rows/s'
-  dsync resume 20250131-k3f9xq --source 'postgres://ada:\${PGPASS}@db1/shop'
+  dsync resume 20250131-k3f9xq --source 'postgres://ada:\${SHOP_PASSWORD}@db1/shop'
       the state keeps no passwords: give the URL anew, or set DSYNC_SOURCE_PASSWORD, or be asked
 `;
 

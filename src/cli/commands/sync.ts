@@ -7,7 +7,7 @@ const examples = `
 Examples:
   dsync sync postgres://ada@db1/shop mysql://ada@db2/shop
       every table, verified at the end; passwords from DSYNC_SOURCE_PASSWORD and DSYNC_DESTINATION_PASSWORD
-  dsync sync 'postgres://ada:\${PGPASS}@db1/shop' sqlite:shop.db --namespace 'public.*' --exclude 'public.log_*'
+  dsync sync 'postgres://ada:\${SHOP_PASSWORD}@db1/shop' sqlite:shop.db --namespace 'public.*' --exclude 'public.log_*'
   dsync sync sqlite:shop.db mongodb://db3/shop --namespace orders:orders_copy --where 'orders: status = 1'
   dsync sync mysql://root@db1/shop postgres://ada@db2/shop --existing merge --rate-limit 20MB/s
   dsync sync

@@ -1,0 +1,257 @@
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'libsql';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { RunState } from '../../src/contract.js';
+import { DsyncError } from '../../src/errors.js';
+import { defaultFolder, openStore } from '../../src/state/store.js';
+import { child } from './child.js';
+
+let folder: string;
+beforeEach(() => { folder = mkdtempSync(join(tmpdir(), 'dsync-state-')); });
+afterEach(() => { rmSync(folder, { recursive: true, force: true }); });
+
+const state = (run: string, more: Partial<RunState> = {}): RunState => ({
+  run, flow: 'flow1', status: 'running', phase: 'copy', startedAt: '2025-01-31T10:00:00.000Z', updatedAt: '2025-01-31T10:00:00.000Z',
+  config: { source: 'sqlite:a' }, sourceIdentity: 's', destinationIdentity: 'd', mappings: [], tasks: [{ id: 'orders#1', namespace: 'orders' }],
+  moments: [{ at: '2025-01-31T10:00:00.000Z', exact: true, how: 'snapshot' }], ...more,
+});
+
+const codeOf = (action: () => unknown): string => {
+  try {
+    action();
+    return 'nothing';
+  } catch (error) {
+    return error instanceof DsyncError ? error.code : String(error);
+  }
+};
+
+describe('a run', () => {
+  test('is loaded as it was saved, and by another process too', async () => {
+    await using store = openStore(folder);
+    store.save(state('r1', { summary: { rows: 5 } }));
+    expect(store.load('r1')).toEqual(state('r1', { summary: { rows: 5 } }));
+    const other = child(`print(JSON.stringify(openStore(${JSON.stringify(folder)}).load('r1')))`);
+    expect(JSON.parse((await other.line())!)).toEqual(state('r1', { summary: { rows: 5 } }));
+  });
+
+  test('that is unknown is undefined', async () => {
+    await using store = openStore(folder);
+    expect(store.load('r1')).toBeUndefined();
+  });
+
+  test('keeps what an update does not name', async () => {
+    await using store = openStore(folder);
+    store.save(state('r1'));
+    store.update('r1', { status: 'interrupted', phase: 'finish' });
+    const { updatedAt, ...rest } = store.load('r1')!;
+    const { updatedAt: before, ...expected } = state('r1', { status: 'interrupted', phase: 'finish' });
+    expect(rest).toEqual(expected);
+    expect(updatedAt > before).toBe(true);
+  });
+
+  test('that was removed meanwhile cannot be updated', async () => {
+    await using store = openStore(folder);
+    expect(codeOf(() => store.update('gone', { status: 'done' }))).toBe('state');
+  });
+
+  test('that is newer is listed first', async () => {
+    await using store = openStore(folder);
+    store.save(state('new', { startedAt: '2025-02-01T00:00:00.000Z' }));
+    store.save(state('old', { startedAt: '2025-01-01T00:00:00.000Z' }));
+    expect(store.list().map(({ run }) => run)).toEqual(['new', 'old']);
+  });
+
+  test('that is removed leaves nothing', async () => {
+    await using store = openStore(folder);
+    store.save(state('r1'));
+    store.begun('r1', 'orders#1', 0);
+    store.reject('r1', [{ namespace: 'orders', reason: 'no', key: 'id=1', row: { id: 1 } }]);
+    store.remove('r1');
+    expect([store.list(), store.allBegun('r1').size, existsSync(store.rejects('r1').path)]).toEqual([[], 0, false]);
+  });
+
+  test('remembers the latest moment of each task that was begun', async () => {
+    await using store = openStore(folder);
+    store.begun('r1', 'a', 0);
+    store.begun('r1', 'b', 0);
+    store.begun('r1', 'a', 1);
+    store.begun('r2', 'a', 7);
+    expect(store.allBegun('r1')).toEqual(new Map([['a', 1], ['b', 0]]));
+  });
+
+  test('may have 64-bit numbers and bytes in its summary', async () => {
+    await using store = openStore(folder);
+    store.save(state('r1', { summary: { rows: 2n ** 63n, bytes: Buffer.from([1, 255]), ratio: NaN } }));
+    expect(store.load('r1')!.summary).toEqual({ rows: '9223372036854775808', bytes: '\\x01ff', ratio: 'NaN' });
+  });
+});
+
+describe('what was acknowledged', () => {
+  test('is there after the process was killed with SIGKILL', async () => {
+    const writer = child(`
+      const store = openStore(${JSON.stringify(folder)});
+      for (let i = 0; ; i++) {
+        store.begun('r1', 'task' + i, i);
+        store.reject('r1', [{ namespace: 'orders', reason: 'x'.repeat(3000), key: 'id=' + i, row: { id: i } }]);
+        await print(i);
+      }`);
+    let last = -1;
+    while (last < 50) last = Number(await writer.line());
+    writer.process.kill('SIGKILL');
+    for (let line = await writer.line(); line !== undefined; line = await writer.line()) last = Number(line);
+    expect((await writer.ended).signal).toBe('SIGKILL');
+    await using store = openStore(folder);
+    expect([...store.allBegun('r1').keys()]).toEqual(expect.arrayContaining(Array.from({ length: last + 1 }, (_, i) => `task${i}`)));
+    expect([...store.rejects('r1').keys.get('orders')!]).toEqual(expect.arrayContaining(Array.from({ length: last + 1 }, (_, i) => `id=${i}`)));
+  });
+
+  test('by many processes at once, in a folder that none of them found, is all there', async () => {
+    const writers = Array.from({ length: 4 }, (_, writer) => child(`
+      const store = openStore(${JSON.stringify(join(folder, 'fresh'))});
+      for (let i = 0; i < 50; i++) store.begun('r${writer}', 'task' + i, 0);
+      print('done')`));
+    expect(await Promise.all(writers.map(({ ended }) => ended))).toEqual(writers.map(() => ({ code: 0, signal: null, stderr: '' })));
+    await using store = openStore(join(folder, 'fresh'));
+    expect([0, 1, 2, 3].map((writer) => store.allBegun(`r${writer}`).size)).toEqual([50, 50, 50, 50]);
+  });
+});
+
+describe('a flow', () => {
+  const holding = (flow: string) => child(`
+    const store = openStore(${JSON.stringify(folder)});
+    globalThis.held = await store.lock('${flow}');
+    await print(process.pid);
+    setInterval(() => {}, 1000);`);
+
+  test('is refused to a second process, which learns who has it', async () => {
+    const holder = holding('f1');
+    const pid = await holder.line();
+    await using store = openStore(folder);
+    const error = await store.lock('f1').catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'busy', message: expect.stringMatching(new RegExp(`process ${pid} on \\S+, since 20`)) });
+    holder.process.kill();
+    await holder.ended;
+  });
+
+  test('is free again when its process is killed with SIGKILL', async () => {
+    const holder = holding('f1');
+    await holder.line();
+    holder.process.kill('SIGKILL');
+    await holder.ended;
+    await using store = openStore(folder);
+    await using lock = await store.lock('f1');
+    expect(lock).toBeDefined();
+  });
+
+  test('is refused to a second lock of the same process, and free once it is released', async () => {
+    await using store = openStore(folder);
+    await using other = openStore(folder);
+    const lock = await store.lock('f1');
+    await expect(other.lock('f1')).rejects.toMatchObject({ code: 'busy' });
+    await lock[Symbol.asyncDispose]();
+    await (await other.lock('f1'))[Symbol.asyncDispose]();
+  });
+
+  test('does not keep another flow from being worked on', async () => {
+    const holder = holding('f1');
+    await holder.line();
+    await using store = openStore(folder);
+    await using lock = await store.lock('f2');
+    store.save(state('r2'));
+    expect(lock).toBeDefined();
+    holder.process.kill();
+    await holder.ended;
+  });
+
+  test('is given up with the store', async () => {
+    {
+      await using store = openStore(folder);
+      await store.lock('f1');
+    }
+    await using store = openStore(folder);
+    await using lock = await store.lock('f1');
+    expect(lock).toBeDefined();
+  });
+});
+
+describe('rejected rows', () => {
+  const row = (key: string) => ({ namespace: 'orders', reason: 'zero date', key, row: { id: 9_007_199_254_740_993n, blob: Buffer.from([0, 1]), ts: 'x\ny' } });
+
+  test('are lines of JSON, values and all, and are found by their keys', async () => {
+    await using store = openStore(folder);
+    store.reject('r1', [row('id=1'), row('id=2')]);
+    store.reject('r1', [{ ...row('id=1'), namespace: 'lines' }]);
+    const { path, keys } = store.rejects('r1');
+    expect(keys).toEqual(new Map([['orders', new Set(['id=1', 'id=2'])], ['lines', new Set(['id=1'])]]));
+    expect(JSON.parse(readFileSync(path, 'utf8').split('\n')[0])).toEqual({ namespace: 'orders', reason: 'zero date', key: 'id=1', row: { id: '9007199254740993', blob: '\\x0001', ts: 'x\ny' } });
+  });
+
+  test('that a crash cut short make no second line unreadable', async () => {
+    await using store = openStore(folder);
+    store.reject('r1', [row('id=1')]);
+    appendFileSync(store.rejects('r1').path, '{"namespace":"orders","key":"id=2","rea');
+    expect(store.rejects('r1').keys).toEqual(new Map([['orders', new Set(['id=1'])]]));
+    store.reject('r1', [row('id=3')]);
+    expect(store.rejects('r1').keys).toEqual(new Map([['orders', new Set(['id=1', 'id=3'])]]));
+  });
+
+  test('of a run without any are none', async () => {
+    await using store = openStore(folder);
+    store.reject('r1', []);
+    expect(store.rejects('r1').keys.size).toBe(0);
+    expect(existsSync(store.rejects('r1').path)).toBe(false);
+  });
+});
+
+describe('the folder', () => {
+  test('is XDG_STATE_HOME/dsync, or below the home folder; a relative XDG_STATE_HOME does not count', () => {
+    expect(defaultFolder({ XDG_STATE_HOME: '/x', HOME: '/home/ada' })).toBe('/x/dsync');
+    expect(defaultFolder({ HOME: '/home/ada' })).toBe('/home/ada/.local/state/dsync');
+    expect(defaultFolder({ XDG_STATE_HOME: 'x', HOME: '/home/ada' })).toBe('/home/ada/.local/state/dsync');
+  });
+
+  test('and what is in it are for their owner only', async () => {
+    await using store = openStore(join(folder, 'new'));
+    store.save(state('r1'));
+    store.reject('r1', [{ namespace: 'orders', reason: 'no', key: 'id=1', row: {} }]);
+    const mode = (path: string) => (statSync(join(folder, 'new', path)).mode & 0o777).toString(8);
+    expect([mode('.'), mode('locks'), mode('state.db'), mode('state.db-wal'), mode('rejects/r1.ndjson')]).toEqual(['700', '700', '600', '600', '600']);
+  });
+
+  test('that cannot be made is named', () => {
+    writeFileSync(join(folder, 'file'), '');
+    expect(() => openStore(join(folder, 'file'))).toThrow(expect.objectContaining({ code: 'state', message: expect.stringContaining(join(folder, 'file')) }));
+  });
+
+  test('of a newer dsync is left alone', async () => {
+    await openStore(folder)[Symbol.asyncDispose]();
+    const db = new Database(join(folder, 'state.db'));
+    db.exec('PRAGMA user_version = 2');
+    db.close();
+    expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'state', message: expect.stringMatching(`${folder} was made by a newer dsync \\(format 2`), remedy: expect.stringContaining('update dsync') }));
+  });
+
+  test('that is damaged is named', () => {
+    writeFileSync(join(folder, 'state.db'), 'this is no database'.repeat(1000));
+    expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'state', message: expect.stringMatching(`state is damaged \\(state folder ${folder}\\)`) }));
+  });
+
+  test.each([
+    ['the database', "for (let i = 0; ; i++) store.begun('r1', 'task' + i + 'x'.repeat(2000), i);"],
+    ['the reject file', "for (let i = 0; ; i++) store.reject('r1', [{ namespace: 'orders', reason: 'x'.repeat(2000), key: 'id=' + i, row: {} }]);"],
+  ])('that is full while %s grows is named, and what was acknowledged stays', async (_, grow) => {
+    const writer = child(`
+      const store = openStore(${JSON.stringify(folder)});
+      store.begun('r1', 'first', 0);
+      store.reject('r1', [{ namespace: 'orders', reason: 'no', key: 'first', row: {} }]);
+      try { ${grow} } catch (error) { await print(JSON.stringify({ ...error, message: error.message, cause: undefined })); }`,
+    (command) => ['bash', '-c', `ulimit -f 400; exec ${command}`, 'bash']);
+    expect(JSON.parse((await writer.line())!)).toMatchObject({ code: 'state', message: expect.stringMatching(`disk is full or fails \\(state folder ${folder}\\)`), remedy: expect.stringContaining('free some space') });
+    expect((await writer.ended).code).toBe(0);
+    await using store = openStore(folder);
+    expect(store.allBegun('r1').get('first')).toBe(0);
+    expect(store.rejects('r1').keys.get('orders')!.has('first')).toBe(true);
+  });
+});
