@@ -1,8 +1,9 @@
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { expectTables } from './compare.js';
 import { syncJson } from './command.js';
-import { endNames, openEnd, skipReasonOfEnd, sqlNames, type EndName } from './ends/index.js';
+import { endNames, openEnd, sqlNames, type EndName } from './ends/index.js';
 import { fixtures, nulTexts } from './fixtures.js';
+import { describePair } from './skip.js';
 
 const isPostgres = (name: EndName): boolean => name.startsWith('postgres');
 
@@ -26,10 +27,4 @@ for (const from of sqlNames) {
       });
     });
   }
-}
-
-function describePair(names: readonly EndName[], title: string, tests: () => void): void {
-  const reason = names.map(skipReasonOfEnd).find(Boolean);
-  if (reason) describe.skip(`${title} (skipped: ${reason})`, tests);
-  else describe(title, tests);
 }

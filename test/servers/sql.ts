@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import mysql from 'mysql2/promise';
 import pg from 'pg';
 
@@ -9,8 +10,10 @@ export interface TextConnection {
   end(): Promise<void>;
 }
 
-export function connectText(url: string): Promise<TextConnection> {
-  return url.startsWith('postgres') ? connectPostgres(url) : connectMysql(url);
+/** `caFile`: by TLS, proven by this certificate authority. */
+export function connectText(url: string, caFile?: string): Promise<TextConnection> {
+  const ssl = caFile ? { ca: readFileSync(caFile, 'utf8') } : undefined;
+  return url.startsWith('postgres') ? connectPostgres(url, ssl) : connectMysql(url, ssl);
 }
 
 /** One query on a connection of its own. */
@@ -19,8 +22,12 @@ export async function textRows(url: string, sql: string): Promise<readonly TextR
   try { return await connection.query(sql); } finally { await connection.end(); }
 }
 
-async function connectPostgres(url: string): Promise<TextConnection> {
-  const client = new pg.Client({ connectionString: url, options: '-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c bytea_output=hex -c extra_float_digits=1', types: { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig });
+async function connectPostgres(url: string, ssl: { ca: string } | undefined): Promise<TextConnection> {
+  const client = new pg.Client({
+    connectionString: url, ssl,
+    options: '-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c bytea_output=hex -c extra_float_digits=1',
+    types: { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig,
+  });
   client.on('error', () => { /* the next query says so */ });
   await client.connect();
   return {
@@ -30,8 +37,8 @@ async function connectPostgres(url: string): Promise<TextConnection> {
   };
 }
 
-async function connectMysql(url: string): Promise<TextConnection> {
-  const connection = await mysql.createConnection({ uri: url, multipleStatements: true, typeCast: (field) => field.buffer()?.toString('utf8') ?? null });
+async function connectMysql(url: string, ssl: { ca: string } | undefined): Promise<TextConnection> {
+  const connection = await mysql.createConnection({ uri: url, ssl, multipleStatements: true, typeCast: (field) => field.buffer()?.toString('utf8') ?? null });
   connection.on('error', () => { /* the next query says so */ });
   await connection.query("SET time_zone = '+00:00'");
   return {

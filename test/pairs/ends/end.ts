@@ -11,6 +11,8 @@ export interface End extends AsyncDisposable {
   readonly prefix: string;
   /** Makes those of the tables that this engine can have, and returns them as it has them. */
   make(tables: readonly FixtureTable[]): Promise<readonly FixtureTable[]>;
+  /** Statements in the engine's own SQL. */
+  execute(...statements: readonly string[]): Promise<void>;
   /** Every row of a table, its cells in the order of `columns`, in the spelling of spelling.ts, in any order. */
   read(table: string, columns: readonly FixtureColumn[]): Promise<readonly Cells[]>;
   /** Tables or collections that there are, without dsync's own. */

@@ -9,6 +9,7 @@ export async function mongodbEnd(): Promise<End> {
   return {
     name: 'mongodb', url: database.url, prefix: `${database.name}.`,
     make: () => { throw new Error('MongoDB has no tables to make'); },
+    execute: () => { throw new Error('MongoDB has no SQL'); },
     read: async (table, columns) => {
       const documents = await database.db.collection(table).find({}, { promoteValues: false, promoteLongs: false, promoteBuffers: false }).toArray();
       return documents.map((document) => columns.map((column) => spell(column.kind, textOf(cellOf(document, column.name)))));

@@ -27,6 +27,7 @@ function mysqlEndOf(name: MysqlName, database: FreshDatabase): End {
       for (const table of tables.flatMap((each) => tableFor(each, familyOf[name]) ?? [])) made.push(await fill(database, table, familyOf[name]));
       return made;
     },
+    execute: async (...statements) => { for (const sql of statements) await database.query(sql); },
     read: async (table, columns) => {
       const typeOf = await types(table);
       const selected = columns.map((column, i) => `${asText(quote(column.name), typeOf.get(column.name))} AS c${i}`);

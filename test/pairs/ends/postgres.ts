@@ -25,6 +25,7 @@ function postgresEndOf(name: 'postgres18' | 'postgres14', database: FreshDatabas
       for (const table of tables.flatMap((each) => tableFor(each, 'postgres') ?? [])) made.push(await fill(database, table));
       return made;
     },
+    execute: async (...statements) => { for (const sql of statements) await database.query(sql); },
     read: async (table, columns) => {
       const typeOf = await types(table);
       const selected = columns.map((column, i) => `${typeOf.get(column.name) === 'bytea' ? `encode(${quote(column.name)}, 'hex')` : `${quote(column.name)}::text`} AS c${i}`);

@@ -24,6 +24,7 @@ export async function sqliteEnd(): Promise<End> {
       }
       return made;
     }),
+    execute: async (...statements) => open((database) => { for (const sql of statements) database.exec(sql); }),
     read: async (table, columns) => open((database) => {
       // The driver ends a text at its first \0: its bytes are asked for instead.
       const selected = columns.map(({ name }) => `typeof(${quote(name)}), ${quote(name)}, hex(CAST(${quote(name)} AS BLOB))`);
