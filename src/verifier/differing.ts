@@ -1,0 +1,128 @@
+import type { Part, Row } from '../contract.js';
+import { bucketCount, bucketOf, Sum, type Digest } from './digest.js';
+import { keyText } from './key.js';
+import { KeyTable, type Entry } from './keytable.js';
+import { Listing, type Listed } from './listing.js';
+import { mendRows, type Mend, type Mended } from './mend.js';
+import { destination, source, type RowHasher } from './rows.js';
+import { scan, scanBoth, type Table, type View, type Visit } from './scan.js';
+
+/** Buckets whose keys fit into memory together. */
+export interface Group { readonly buckets: readonly number[]; readonly rows: number }
+
+/** What the keys of a group come to. */
+export interface Found {
+  readonly missing: number;
+  readonly extra: number;
+  readonly changed: number;
+  /** Rows that are rightly at one side only: rejected by the copy, or others that the destination may have. */
+  readonly rejected: Digest;
+  readonly others: Digest;
+  readonly listed: readonly Listed[];
+  readonly fingerprint: bigint;
+  readonly mended: Mended;
+}
+
+/** Reads a part again to tell which keys of the group differ, and a third time for their rows if any do. */
+export async function lookAtKeys(table: Table, view: View, part: Part, group: Group, options: { readonly list: number; readonly mend?: Mend }): Promise<Found> {
+  const { keys, others } = await keysOf(table, view, part, group);
+  const differing = keys.only((entry) => isDifferent(entry, table));
+  const rejects = new Rejects(table), listing = new Listing(table.mapping, options.list);
+  let mended: Mended = { upserted: 0, deleted: 0 };
+  if (differing.size > 0 && options.mend) mended = await mendRows(table, view, part, differing, rejects, options.mend);
+  else if (differing.size > 0) await scanBoth(table, view, part, listers(differing, rejects, listing));
+  const counts = countsOf(differing), rejected = rejects.total;
+  return { ...counts, missing: counts.missing - rejected.rows, rejected, others, listed: listing.first(), mended };
+}
+
+/** Source rows that are missing because the copy rejected them. */
+export class Rejects {
+  readonly #table: Table;
+  readonly #sum = new Sum();
+  readonly #taken = new Map<bigint, number>();
+
+  constructor(table: Table) {
+    this.#table = table;
+  }
+
+  get total(): Digest {
+    return this.#sum.total;
+  }
+
+  /** Is the row that the hasher has taken one of them? Of n equal rows, only as many as the destination lacks. */
+  takes(entry: Entry, row: Row, hasher: RowHasher): boolean {
+    const { source: shape } = this.#table.mapping, [before, after] = entry.counts;
+    const taken = this.#taken.get(entry.key) ?? 0;
+    if (taken >= before - after || (shape.key.length > 0 && after > 0)) return false;
+    if (!this.#table.isRejected(keyText(shape, row))) return false;
+    this.#taken.set(entry.key, taken + 1);
+    this.#sum.add(hasher);
+    return true;
+  }
+}
+
+interface Keys { readonly keys: KeyTable; readonly others: Digest }
+
+async function keysOf(table: Table, view: View, part: Part, group: Group): Promise<Keys> {
+  const wanted = new Uint8Array(bucketCount);
+  for (const bucket of group.buckets) wanted[bucket] = 1;
+  const inGroup = (visit: (hasher: RowHasher) => void): Visit => (_, hasher) => {
+    if (wanted[bucketOf(hasher)] === 1) visit(hasher);
+  };
+  const keys = new KeyTable(group.rows);
+  const own = inGroup((hasher) => keys.add(source, hasher));
+  if (table.extrasAllowed) return { keys, others: await matching(table, view, part, keys, own, inGroup) };
+  await scanBoth(table, view, part, [own, inGroup((hasher) => keys.add(destination, hasher))]);
+  return { keys, others: new Sum().total };
+}
+
+/** First all keys of the source, then of the destination's rows only those that have one of them: the others are many, perhaps. */
+async function matching(table: Table, view: View, part: Part, keys: KeyTable, own: Visit, inGroup: (visit: (hasher: RowHasher) => void) => Visit): Promise<Digest> {
+  const others = new Sum(), keyed = table.mapping.source.key.length > 0;
+  await scan(table, view, source, part, own);
+  await scan(table, view, destination, part, inGroup((hasher) => {
+    const place = keys.find(hasher);
+    if (place < 0 || (!keyed && keys.isMatched(place))) others.add(hasher);
+    else keys.addAt(place, destination, hasher);
+  }));
+  return others.total;
+}
+
+function listers(differing: KeyTable, rejects: Rejects, listing: Listing): readonly [Visit, Visit] {
+  const entryOf = (hasher: RowHasher): Entry | undefined => {
+    const place = differing.find(hasher);
+    return place < 0 ? undefined : differing.at(place);
+  };
+  return [
+    (row, hasher) => {
+      const entry = entryOf(hasher);
+      if (entry && !rejects.takes(entry, row, hasher)) listing.add(entry, source, row, hasher);
+    },
+    (row, hasher) => {
+      const entry = entryOf(hasher);
+      if (entry) listing.add(entry, destination, row, hasher);
+    },
+  ];
+}
+
+function isDifferent({ counts: [before, after], sums }: Entry, { extrasAllowed, mapping }: Table): boolean {
+  if (before === after) return sums[source] !== sums[destination];
+  return before > after || !extrasAllowed || (before > 0 && mapping.source.key.length > 0);
+}
+
+function countsOf(differing: KeyTable): Pick<Found, 'missing' | 'extra' | 'changed' | 'fingerprint'> {
+  let missing = 0, extra = 0, changed = 0, fingerprint = 0n;
+  for (const entry of differing.entries()) {
+    const [before, after] = entry.counts;
+    missing += Math.max(0, before - after);
+    extra += Math.max(0, after - before);
+    if (before === after) changed += before;
+    fingerprint = BigInt.asUintN(64, fingerprint + mixed(entry));
+  }
+  return { missing, extra, changed, fingerprint };
+}
+
+/** One number for a key, its counts and both sides' hashes. */
+function mixed({ key, counts, sums }: Entry): bigint {
+  return (key + 1n) * 0x9e3779b97f4a7c15n + sums[source] * 0xc2b2ae3d27d4eb4fn + sums[destination] * 0x165667b19e3779f9n + BigInt(counts[source] * 65537 + counts[destination]);
+}
