@@ -1,0 +1,102 @@
+import type { Finding, Mapping, Shape, Task } from '../../contract.js';
+import { DsyncError } from '../../errors.js';
+import { findTable } from './catalog.js';
+import { serverError } from './failure.js';
+import { held, type Hold } from './progress.js';
+import type { Session } from './session.js';
+import { list, literal, qualified, quoted } from './sql.js';
+import { landing } from './target.js';
+
+export interface PrepareOptions { readonly empty: boolean; readonly keyed: boolean; readonly tasks: readonly Task[] }
+
+/** Makes the place for a mapping's rows: bare, unless upserts follow. What stands is kept, unless it is to start anew. */
+export async function prepare(session: Session, hold: Hold, mapping: Mapping, { empty, keyed, tasks }: PrepareOptions, signal: AbortSignal): Promise<void> {
+  const place = landing(hold.run, mapping), { target, existed, staged } = mapping;
+  await held(session, hold, signal, async () => {
+    if (!existed) await createSurroundings(session, target, signal);
+    if (staged && existed) await session.query(`CREATE TABLE IF NOT EXISTS ${qualified(place)} (${columnList(target)})`, signal);
+    if (!existed) await session.query(`CREATE TABLE IF NOT EXISTS ${qualified(place)} (${columnList(target)})`, signal);
+    if (empty) {
+      await session.query('DELETE FROM _dsync.progress WHERE run = $1 AND task = ANY ($2)', signal, [hold.run, tasks.map(({ id }) => id)]);
+      await emptied(session, place, signal);
+    }
+    if (keyed && !existed && !staged) await addKey(session, target, signal);
+  });
+}
+
+/** The schema, and the enums that a source in PostgreSQL has and the destination lacks. */
+async function createSurroundings(session: Session, target: Shape, signal: AbortSignal): Promise<void> {
+  await createSchema(session, target.schema!, signal);
+  for (const { native, type } of target.columns) {
+    if (type.kind !== 'enum') continue;
+    const [[known]] = await session.query('SELECT to_regtype($1) IS NOT NULL', signal, [native]);
+    if (known === 't') continue;
+    const schema = /^(?:"((?:[^"]|"")+)"|([^".]+))\./.exec(native);
+    if (schema) await createSchema(session, schema[1]?.replaceAll('""', '"') ?? schema[2], signal);
+    await session.query(`CREATE TYPE ${native} AS ENUM (${type.labels.map(literal).join(', ')})`, signal);
+  }
+}
+
+/** Asked first: CREATE … IF NOT EXISTS needs the right to create even where nothing is to be done. */
+async function createSchema(session: Session, name: string, signal: AbortSignal): Promise<void> {
+  const standing = await session.query('SELECT FROM pg_namespace WHERE nspname = $1', signal, [name]);
+  if (standing.length === 0) await session.query(`CREATE SCHEMA IF NOT EXISTS ${quoted(name)}`, signal);
+}
+
+function columnList({ columns }: Shape): string {
+  return columns.map(({ name, native, nullable }) => `${quoted(name)} ${native}${nullable ? '' : ' NOT NULL'}`).join(', ');
+}
+
+/** TRUNCATE is quick, but foreign keys or a missing right may forbid it. */
+async function emptied(session: Session, place: { readonly schema: string; readonly name: string }, signal: AbortSignal): Promise<void> {
+  const [[holds]] = await session.query(`SELECT EXISTS (SELECT FROM ${qualified(place)})`, signal);
+  if (holds === 'f') return;
+  await session.query('SAVEPOINT emptying', signal);
+  try {
+    await session.query(`TRUNCATE ONLY ${qualified(place)}`, signal);
+  } catch (error) {
+    if (!['0A000', '42501', '42809'].includes(serverError(error)?.code ?? '')) throw error;
+    await session.query('ROLLBACK TO SAVEPOINT emptying', signal);
+    await session.query(`DELETE FROM ${qualified(place)}`, signal);
+  }
+}
+
+/** Builds the key of a new table, unless it stands. */
+async function addKey(session: Session, target: Shape, signal: AbortSignal): Promise<void> {
+  const table = await findTable(session, { schema: target.schema!, name: target.name }, signal);
+  if (!table || table.hasPrimaryKey || target.key.length === 0) return;
+  const [[bytes]] = await session.query('SELECT pg_relation_size($1)', signal, [table.oid]);
+  const megabytes = Math.min(512, Math.ceil(Number(bytes) / 2 ** 20));
+  await session.query(`SELECT set_config('maintenance_work_mem', ${literal(`${megabytes}MB`)}, true) FROM pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < ${megabytes * 1024}`, signal);
+  const columns = list(target.key.map((i) => target.columns[i].name));
+  await session.query(`ALTER TABLE ${qualified(target)} ADD PRIMARY KEY (${columns})`, signal).catch((error) => {
+    if (serverError(error)?.code !== '23505') throw error;
+    throw new DsyncError('data', `the key (${columns}) of ${target.namespace} can't be built, rows share it: ${serverError(error)!.detail}`, { cause: error, namespace: target.namespace });
+  });
+}
+
+/** Swaps staging in, or builds the key; then analyses. */
+export async function finish(session: Session, hold: Hold, mapping: Mapping, keepRows: boolean, signal: AbortSignal): Promise<readonly Finding[]> {
+  const { target, staged, existed } = mapping;
+  await held(session, hold, signal, async () => {
+    if (staged) await swap(session, hold, mapping, keepRows, signal);
+    else if (!existed) await addKey(session, target, signal);
+    await session.query(`ANALYZE ${qualified(target)}`, signal);
+  });
+  return [];
+}
+
+/** One transaction: once the staging table is gone, its rows are in the target, and never go there twice. */
+async function swap(session: Session, { run }: Hold, mapping: Mapping, keepRows: boolean, signal: AbortSignal): Promise<void> {
+  const { target } = mapping, place = landing(run, mapping);
+  if (!(await findTable(session, place, signal))) return;
+  if (!(await findTable(session, { schema: target.schema!, name: target.name }, signal))) {
+    await session.query(`ALTER TABLE ${qualified(place)} RENAME TO ${quoted(target.name)}`, signal);
+    return;
+  }
+  const columns = list(target.columns.map(({ name }) => name));
+  await session.query(`LOCK TABLE ${qualified(target)} IN SHARE ROW EXCLUSIVE MODE`, signal);
+  if (!keepRows) await session.query(`DELETE FROM ${qualified(target)}`, signal);
+  await session.query(`INSERT INTO ${qualified(target)} (${columns}) OVERRIDING SYSTEM VALUE SELECT ${columns} FROM ${qualified(place)}`, signal);
+  await session.query(`DROP TABLE ${qualified(place)}`, signal);
+}

@@ -1,0 +1,59 @@
+import type { Destination, OpenOptions } from '../../contract.js';
+import { DsyncError } from '../../errors.js';
+import { finish, prepare } from './build.js';
+import { checkDestination } from './check.js';
+import { serverError } from './failure.js';
+import type { Login } from './login.js';
+import { mend } from './mend.js';
+import { Pool } from './pool.js';
+import { begin, forgetRun, noteDone, progressOf, type Hold } from './progress.js';
+import { Session } from './session.js';
+import { identity, isBinary } from './source.js';
+import { qualified } from './sql.js';
+import { adapt, landing } from './target.js';
+import { write } from './write.js';
+
+export async function openDestination(login: Login, options: OpenOptions): Promise<Destination> {
+  const sessions = new Pool(options.connections, (signal) => Session.open(login, 'destination', signal));
+  const { version, defaultSchema = 'public', serverEncoding } = await sessions.use(options.signal, async (session) => session);
+  const holds = new Map<string, Hold>();
+  const holdOf = (run: string): Hold => {
+    const hold = holds.get(run);
+    if (!hold) throw new DsyncError('internal', `run ${run} was not begun in this process`);
+    return hold;
+  };
+  const use = <Result>(signal: AbortSignal, action: (session: Session) => Promise<Result>) => sessions.use(signal, action);
+
+  return {
+    engine: 'postgres',
+    version: `PostgreSQL ${version}`,
+    defaultSchema,
+    identity: (signal) => use(signal, (session) => identity(session, signal)),
+    check: (mappings, signal) => use(signal, (session) => checkDestination(session, mappings, options.connections, signal)),
+    adapt: (source, target, signal) => use(signal, (session) => adapt(session, source, target, signal)),
+    holdsRows: (target, signal) => use(signal, (session) => holdsRows(session, qualified(target), signal)),
+    formats: (mapping) => (serverEncoding === 'UTF8' && !mapping.existed && isBinary(mapping) ? ['pg-binary', 'delimited', 'values'] : ['delimited', 'values']),
+    begin: async (run, signal) => void holds.set(run, await use(signal, (session) => begin(session, run, signal))),
+    progress: (run, signal) => use(signal, (session) => progressOf(session, run, signal)),
+    prepare: (run, mapping, preparing, signal) => use(signal, (session) => prepare(session, holdOf(run), mapping, preparing, signal)),
+    write: (run, batch, mapping, writing, signal) => use(signal, (session) => write(session, holdOf(run), batch, mapping, writing, signal)),
+    taskDone: (run, barrier, signal) => use(signal, (session) => noteDone(session, holdOf(run), barrier, signal)),
+    finish: (run, mapping, { keepRows }, signal) => use(signal, (session) => finish(session, holdOf(run), mapping, keepRows, signal)),
+    mend: (run, mapping, changes, signal) => use(signal, async (session) => ({ rejected: await mend(session, holdOf(run), mapping, changes, signal) })),
+    forget: (run, mappings, signal) => use(signal, async (session) => {
+      for (const mapping of mappings) if (mapping.staged) await session.query(`DROP TABLE IF EXISTS ${qualified(landing(run, mapping))}`, signal);
+      await forgetRun(session, run, signal);
+      holds.delete(run);
+    }),
+    [Symbol.asyncDispose]: () => sessions.close(),
+  };
+}
+
+async function holdsRows(session: Session, table: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    return (await session.query(`SELECT FROM ${table} LIMIT 1`, signal)).length > 0;
+  } catch (error) {
+    if (['42P01', '3F000'].includes(serverError(error)?.code ?? '')) return false;
+    throw error;
+  }
+}

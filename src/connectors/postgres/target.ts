@@ -1,0 +1,116 @@
+import { createHash } from 'node:crypto';
+import type { Column, Mapping, Shape, Target } from '../../contract.js';
+import { DsyncError } from '../../errors.js';
+import { findTable, type Table } from './catalog.js';
+import type { Session } from './session.js';
+import { fit, placeFor, type Place } from './types.js';
+
+/** Where a mapping's rows are put: its table, or the staging table of one without a key. */
+export function landing(run: string, { staged, target }: Mapping): { readonly schema: string; readonly name: string } {
+  return { schema: target.schema!, name: staged ? `_dsync_${hash(run, target.namespace)}` : target.name };
+}
+
+export function hash(...parts: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 16);
+}
+
+/** The target of a source table: the standing table, if it fits, or the one to be made. Fails with `refused`. */
+export async function adapt(session: Session, source: Shape, { schema = session.defaultSchema ?? 'public', name }: Target, signal: AbortSignal): Promise<Mapping> {
+  const places = await placesFor(session, source, signal);
+  const standing = await findTable(session, { schema, name }, signal);
+  return standing ? fitted(source, standing, places) : planned(source, { schema, name }, places);
+}
+
+function planned(source: Shape, { schema, name }: { readonly schema: string; readonly name: string }, places: readonly Place[]): Mapping {
+  if (Buffer.byteLength(name) > 63) throw misfit(source, `${schema}.${name}`, ['a name in PostgreSQL has at most 63 bytes']);
+  const problems = source.columns.flatMap((column, i) => {
+    const place = places[i];
+    if (Buffer.byteLength(column.name) > 63) return [`${column.name}: a name in PostgreSQL has at most 63 bytes`];
+    return 'refused' in place ? [`${column.name} (${column.native}): ${place.refused}`] : [];
+  });
+  if (source.columns.length > 1600) problems.push('a table in PostgreSQL has at most 1600 columns');
+  if (problems.length > 0) throw misfit(source, `${schema}.${name}`, problems);
+  const made = places.map((place) => place as Exclude<Place, { refused: string }>);
+  const columns = source.columns.map((column, i) => ({ name: column.name, type: made[i].type, native: made[i].native, nullable: column.nullable && !source.key.includes(i) }));
+  const target: Shape = { namespace: `${schema}.${name}`, schema, name, engine: 'postgres', columns, key: source.key };
+  return { source, target, fidelity: made.map(({ fidelity }) => fidelity), existed: false, staged: source.key.length === 0 };
+}
+
+/** Columns that the standing table computes by itself are left out of the mapping. */
+function fitted(whole: Shape, table: Table, allPlaces: readonly Place[]): Mapping {
+  const at = whole.columns.map(({ name }) => table.shape.columns.findIndex((column) => column.name === name));
+  const kept = whole.columns.flatMap((_, i) => (at[i] >= 0 && table.traits[at[i]].generated ? [] : [i]));
+  const source = without(whole, kept), places = kept.map((i) => allPlaces[i]);
+  const positions = kept.map((i) => at[i]);
+  const columns = positions.map((position) => table.shape.columns[position] as Column | undefined);
+  const fits = source.columns.map((column, i) => columns[i] && fit(column, columns[i], places[i]));
+  const problems = [
+    ...source.columns.flatMap((column, i) => (fits[i] ? [] : [columns[i] ? `${column.name}: ${columns[i].native} does not hold ${column.native}` : `${column.name} is missing`])),
+    ...unfilled(source, table).map((name) => `${name} is NOT NULL, has no default, and is not in the source`),
+    ...(source.key.length < whole.key.length ? ['the target computes a key column by itself'] : []),
+    ...(keyStands(source, table, positions) ? [] : [`it has no primary key or unique constraint on (${source.key.map((i) => source.columns[i].name).join(', ')}), which finding rows again needs`]),
+  ];
+  if (problems.length > 0) throw misfit(whole, table.shape.namespace, problems);
+  const target: Shape = { ...table.shape, columns: columns.map((column) => column!), key: source.key };
+  return { source, target, fidelity: fits.map((fidelity) => fidelity!), existed: true, staged: source.key.length === 0 };
+}
+
+function without(shape: Shape, kept: readonly number[]): Shape {
+  if (kept.length === shape.columns.length) return shape;
+  return { ...shape, columns: kept.map((i) => shape.columns[i]), key: shape.key.flatMap((i) => (kept.includes(i) ? [kept.indexOf(i)] : [])) };
+}
+
+function unfilled(source: Shape, { shape, traits }: Table): string[] {
+  return shape.columns.filter(({ name, nullable }, i) => !nullable && !traits[i].filled && !traits[i].generated && !source.columns.some((column) => column.name === name)).map(({ name }) => name);
+}
+
+function keyStands(source: Shape, { keys }: Table, positions: readonly number[]): boolean {
+  const wanted = source.key.map((i) => positions[i]);
+  return wanted.length === 0 || keys.some((key) => key.length === wanted.length && wanted.every((position) => key.includes(position)));
+}
+
+function misfit(source: Shape, target: string, problems: readonly string[]): DsyncError {
+  return new DsyncError('refused', `${source.namespace} does not fit into ${target}: ${problems.join('; ')}`, {
+    namespace: source.namespace, remedy: `change the table, or copy elsewhere: --namespace '${source.namespace}:NAME'`,
+  });
+}
+
+/** For a PostgreSQL source its own types, as far as they are known here; else by their meaning. */
+async function placesFor(session: Session, source: Shape, signal: AbortSignal): Promise<readonly Place[]> {
+  if (source.engine !== 'postgres') return source.columns.map(placeFor);
+  const known = await knownTypes(session, source.columns, signal);
+  return source.columns.map((column) => {
+    const here = known.get(column.native)!;
+    if (column.type.kind === 'enum') return enumPlace(column, here);
+    if (here.known) return { native: column.native, type: column.type, fidelity: { level: 'exact' } };
+    const place = placeFor(column);
+    return 'refused' in place ? { refused: here.extension ? `it needs the extension ${here.extension}: CREATE EXTENSION ${here.extension}` : place.refused } : place;
+  });
+}
+
+interface KnownType { readonly known: boolean; readonly labels?: readonly string[]; readonly extension?: string }
+
+/** Which of these types there are here; for those that there are not, the extension that has them. */
+async function knownTypes(session: Session, columns: readonly Column[], signal: AbortSignal): Promise<ReadonlyMap<string, KnownType>> {
+  const names = [...new Set(columns.map(({ native }) => native))];
+  const rows = await session.query(`
+    SELECT t.native, to_regtype(t.native) IS NOT NULL, (SELECT json_agg(e.enumlabel) FROM pg_enum e WHERE e.enumtypid = to_regtype(t.native)), x.name
+    FROM json_array_elements_text($1::json) t (native)
+    LEFT JOIN pg_available_extensions x ON x.name = coalesce($2::json ->> bare(t.native), bare(t.native)) AND x.installed_version IS NULL`.replaceAll('bare(t.native)', bareName),
+  signal, [JSON.stringify(names), JSON.stringify(extensions)]);
+  return new Map(rows.map(([native, known, labels, extension]) => [native!, { known: known === 't', ...(labels && { labels: JSON.parse(labels) as string[] }), ...(extension && { extension }) }]));
+}
+
+/** `public.geometry(Point,4326)[]` → `geometry`. */
+const bareName = "regexp_replace(t.native, '^.*\\.|[(\\[].*$', '', 'g')";
+const extensions = { geometry: 'postgis', geography: 'postgis', raster: 'postgis_raster', halfvec: 'vector', sparsevec: 'vector', lquery: 'ltree', ltxtquery: 'ltree', gtsvector: 'pg_trgm' };
+
+/** An enum of the same name is made if there is none; a standing one must know all labels. */
+function enumPlace(column: Column, here: KnownType): Place {
+  const { type, native } = column;
+  if (type.kind !== 'enum' || !here.known) return { native, type, fidelity: { level: 'exact' } };
+  const missing = type.labels.filter((label) => !here.labels?.includes(label));
+  if (missing.length === 0) return { native, type, fidelity: { level: 'exact' } };
+  return { refused: `the destination's type ${native} lacks ${missing.join(', ')}: ALTER TYPE ${native} ADD VALUE '${missing[0].replaceAll("'", "''")}'` };
+}
+

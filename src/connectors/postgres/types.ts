@@ -1,0 +1,161 @@
+import type { Column, Fidelity, LogicalType } from '../../contract.js';
+
+/** A column's type as the catalogue has it; a domain is taken for its base type. */
+export interface CatalogType {
+  readonly name: string;
+  /** PostgreSQL's own, not an extension's or a user's. */
+  readonly builtIn: boolean;
+  /** The type modifier; -1 if there is none. */
+  readonly modifier: number;
+  /** Of an enum. */
+  readonly labels?: readonly string[];
+}
+
+export function logicalType({ name, builtIn, modifier, labels }: CatalogType): LogicalType {
+  if (labels) return { kind: 'enum', labels };
+  if (name === 'citext') return { kind: 'text' };
+  return (builtIn ? builtInTypes[name]?.(modifier) : undefined) ?? { kind: 'native', engine: 'postgres' };
+}
+
+const fraction = (modifier: number) => (modifier < 0 ? 6 : modifier);
+const limited = (modifier: number) => (modifier < 4 ? {} : { maxLength: modifier - 4 });
+const int = (bits: 16 | 32 | 64) => (): LogicalType => ({ kind: 'int', bits, signed: true });
+
+const builtInTypes: Readonly<Record<string, (modifier: number) => LogicalType>> = {
+  bool: () => ({ kind: 'bool' }),
+  int2: int(16), int4: int(32), int8: int(64),
+  oid: () => ({ kind: 'int', bits: 32, signed: false }),
+  numeric: (modifier) => (modifier < 4 ? { kind: 'decimal' } : { kind: 'decimal', precision: ((modifier - 4) >> 16) & 0xffff, scale: (((modifier - 4) & 0x7ff) ^ 1024) - 1024 }),
+  float4: () => ({ kind: 'float', bits: 32 }), float8: () => ({ kind: 'float', bits: 64 }),
+  text: () => ({ kind: 'text' }),
+  varchar: (modifier) => ({ kind: 'text', ...limited(modifier) }),
+  bpchar: (modifier) => ({ kind: 'text', ...limited(modifier), padded: true }),
+  name: () => ({ kind: 'text', maxLength: 63 }),
+  bytea: () => ({ kind: 'bytes' }),
+  date: () => ({ kind: 'date' }),
+  time: (modifier) => ({ kind: 'time', fraction: fraction(modifier) }),
+  timestamp: (modifier) => ({ kind: 'timestamp', fraction: fraction(modifier) }),
+  timestamptz: (modifier) => ({ kind: 'instant', fraction: fraction(modifier) }),
+  uuid: () => ({ kind: 'uuid' }),
+  json: () => ({ kind: 'json-text' }), jsonb: () => ({ kind: 'json-value' }),
+  bit: (modifier) => ({ kind: 'bits', ...(modifier > 0 && { length: modifier }) }),
+  varbit: (modifier) => ({ kind: 'bits', ...(modifier > 0 && { length: modifier }) }),
+};
+
+/** What a new column becomes. `refused`: there is no type for it here. */
+export type Place = { readonly native: string; readonly type: LogicalType; readonly fidelity: Fidelity } | { readonly refused: string };
+
+const exact: Fidelity = { level: 'exact' };
+const text: LogicalType = { kind: 'text' };
+const longestVarchar = 10_485_760;
+const mostDigits = 1000;
+
+/** The type that takes a column of any engine, spelled as the catalogue spells it. Types of PostgreSQL's own are looked up elsewhere. */
+export function placeFor({ type }: Pick<Column, 'type'>): Place {
+  const as = (native: string, to: LogicalType = type, fidelity: Fidelity = exact): Place => ({ native, type: to, fidelity });
+  const asText = (note = 'kept as text') => as('text', text, { level: 'reshaped', note });
+  switch (type.kind) {
+    case 'bool': return as('boolean');
+    case 'int': return intPlace(type);
+    case 'decimal': return decimalPlace(type);
+    case 'float': return as(type.bits === 32 ? 'real' : 'double precision');
+    case 'text': return textPlace(type);
+    case 'bytes': return as('bytea', { kind: 'bytes' });
+    case 'date': return as('date');
+    case 'time': return timePlace('time', 'without', type);
+    case 'timestamp': return timePlace('timestamp', 'without', type);
+    case 'instant': return timePlace('timestamp', 'with', type);
+    case 'uuid': return as('uuid');
+    case 'json-text': return as('json');
+    case 'json-value': return as('jsonb');
+    case 'enum': case 'set': return asText();
+    case 'bits': return type.length === undefined ? as('bit varying') : as(`bit(${type.length})`);
+    case 'native': return type.engine === 'postgres' ? { refused: 'the destination has no such type' } : asText();
+    case 'any': return as('text', text, { level: 'lossy', note: 'kept as text: which type each value had is lost' });
+    case 'document': return as('json', { kind: 'json-text' }, { level: 'reshaped', note: 'kept as canonical Extended JSON' });
+    case 'document-id': return as('text', text, { level: 'reshaped', note: 'kept as canonical Extended JSON text' });
+    default: return type satisfies never;
+  }
+}
+
+function intPlace({ bits, signed }: Extract<LogicalType, { kind: 'int' }>): Place {
+  const wider = signed ? bits : bits + 1;
+  if (wider > 64) return { native: 'numeric(20,0)', type: { kind: 'decimal', precision: 20, scale: 0 }, fidelity: { level: 'reshaped', note: 'kept as numeric(20)' } };
+  const own = wider <= 16 ? 16 : wider <= 32 ? 32 : 64;
+  return { native: { 16: 'smallint', 32: 'integer', 64: 'bigint' }[own], type: { kind: 'int', bits: own, signed: true }, fidelity: exact };
+}
+
+function decimalPlace(type: Extract<LogicalType, { kind: 'decimal' }>): Place {
+  const { precision, scale = 0 } = type;
+  if (precision === undefined || precision > mostDigits || Math.abs(scale) > mostDigits) return { native: 'numeric', type: { kind: 'decimal' }, fidelity: exact };
+  return { native: `numeric(${precision},${scale})`, type: { kind: 'decimal', precision, scale }, fidelity: exact };
+}
+
+function textPlace(type: Extract<LogicalType, { kind: 'text' }>): Place {
+  const { maxLength, padded } = type;
+  if (maxLength === undefined || maxLength < 1 || maxLength > longestVarchar) return { native: 'text', type: text, fidelity: exact };
+  if (padded) return { native: `character(${maxLength})`, type: { kind: 'text', maxLength, padded }, fidelity: exact };
+  return { native: `character varying(${maxLength})`, type: { kind: 'text', maxLength }, fidelity: exact };
+}
+
+function timePlace(name: 'time' | 'timestamp', zone: 'with' | 'without', type: Extract<LogicalType, { fraction: number }>): Place {
+  const digits = Math.min(type.fraction, 6);
+  const fidelity: Fidelity = type.fraction > 6 ? { level: 'lossy', note: 'fractions of a second are rounded to microseconds' } : exact;
+  return { native: `${name}${digits === 6 ? '' : `(${digits})`} ${zone} time zone`, type: { ...type, fraction: digits }, fidelity };
+}
+
+/**
+ * How well a column of a standing table takes the source's values; undefined if it does not. `made` is what a new column
+ * would be: the same type fits as that does, and a wider one of the same kind fits too.
+ */
+export function fit(source: Column, target: Column, made: Place): Fidelity | undefined {
+  if (!('refused' in made) && made.native === target.native) return made.fidelity;
+  if (source.native === target.native && source.type.kind !== 'native') return exact;
+  const from = 'refused' in made ? source.type : made.type;
+  if (isUnlimitedText(target.type)) return from.kind === 'text' ? exact : source.type.kind === 'any' ? { level: 'lossy', note: 'kept as text' } : { level: 'reshaped', note: 'kept as text' };
+  if (holds(target.type, from)) return 'refused' in made || from.kind === target.type.kind ? ('refused' in made ? exact : made.fidelity) : { level: 'reshaped', note: `kept as ${target.native}` };
+  return undefined;
+}
+
+function isUnlimitedText(type: LogicalType): boolean {
+  return type.kind === 'text' && type.maxLength === undefined;
+}
+
+/** Does every value of `from` have a place in `to`, spelled the same in COPY's text? */
+function holds(to: LogicalType, from: LogicalType): boolean {
+  switch (to.kind) {
+    case 'int': return (from.kind === 'int' && bitsNeeded(from) <= bitsNeeded(to)) || from.kind === 'bool';
+    case 'decimal': return from.kind === 'int' ? digitsBefore(to) >= Math.ceil(bitsNeeded(from) * Math.log10(2)) : from.kind === 'decimal' && holdsDecimal(to, from);
+    case 'float': return from.kind === 'float' && from.bits <= to.bits;
+    case 'text': return from.kind === 'text' && from.maxLength !== undefined && from.maxLength <= to.maxLength!;
+    case 'time': case 'timestamp': case 'instant': return from.kind === to.kind && from.fraction <= to.fraction;
+    case 'enum': return from.kind === 'enum' && from.labels.every((label) => to.labels.includes(label));
+    case 'json-text': return from.kind === 'json-value';
+    case 'json-value': return from.kind === 'json-text';
+    case 'bits': return from.kind === 'bits' && to.length === undefined;
+    case 'bool': case 'date': case 'uuid': case 'bytes': return from.kind === to.kind;
+    default: return false;
+  }
+}
+
+function bitsNeeded({ bits, signed }: Extract<LogicalType, { kind: 'int' }>): number {
+  return signed ? bits - 1 : bits;
+}
+
+function digitsBefore({ precision, scale = 0 }: Extract<LogicalType, { kind: 'decimal' }>): number {
+  return precision === undefined ? Infinity : precision - scale;
+}
+
+function holdsDecimal(to: Extract<LogicalType, { kind: 'decimal' }>, from: Extract<LogicalType, { kind: 'decimal' }>): boolean {
+  return to.precision === undefined || (from.precision !== undefined && digitsBefore(to) >= digitsBefore(from) && (to.scale ?? 0) >= (from.scale ?? 0));
+}
+
+/**
+ * May values of this type pass in COPY BINARY between two servers? Only where both have the very same type and its bytes
+ * mean the same everywhere: no object ids of one server in them.
+ */
+export function isBinarySafe({ native, type }: Column): boolean {
+  return type.kind === 'enum' || binarySafe.test(native);
+}
+
+const binarySafe = /^(smallint|integer|bigint|oid|numeric|real|double precision|boolean|text|character|character varying|name|bytea|date|time|timestamp|uuid|json|jsonb|interval|bit|bit varying|inet|cidr|macaddr|macaddr8)(\([\d,-]+\))?( with(out)? time zone)?(\[\])*$/;
