@@ -3,7 +3,7 @@ import type { RunConfig } from '../coordinator/config.js';
 import { DsyncError } from '../errors.js';
 import { settingsOfFile } from './file.js';
 import { flagName, flags, type SettingName } from './flags.js';
-import { defaults, settingsSchema, type Settings } from './settings.js';
+import { defaults, reasonOf, settingsSchema, type Settings } from './settings.js';
 import { absolute, expanded, literalSecrets, withoutSecrets } from './url.js';
 import { withKnownPassword } from './passwords.js';
 
@@ -37,7 +37,7 @@ function settingsOfFlags({ source, destination, flags: typed }: Given): Settings
   };
   const parsed = settingsSchema.safeParse(Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)));
   if (parsed.success) return parsed.data;
-  throw new DsyncError('usage', parsed.error.issues.map(({ path, message }) => `${flagName(path[0] as SettingName)}: ${message}`).join('\n'));
+  throw new DsyncError('usage', parsed.error.issues.map((issue) => `${flagName(issue.path[0] as SettingName)}: ${reasonOf(issue)}`).join('\n'));
 }
 
 /** `orders: status = 1` → `{ orders: 'status = 1' }` */

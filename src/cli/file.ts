@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { DsyncError, messageOf } from '../errors.js';
-import { nearest, settingsSchema, type Settings } from './settings.js';
+import { nearest, reasonOf, settingsSchema, type Settings } from './settings.js';
 
 /** The file that is read where no `--config` names another one. */
 export const usualFile = 'dsync.yaml';
@@ -22,16 +22,19 @@ export function parseSettings(text: string, file: string): Settings {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;
   };
-  if (document.errors.length > 0) throw wrong(document.errors.map((error) => `${at(error.pos[0])}: ${error.message}`));
+  const told = (mistakes: readonly Mistake[]) => wrong([...mistakes].sort((a, b) => a.offset - b.offset).map(({ offset, text }) => `${at(offset)}: ${text}`));
+  if (document.errors.length > 0) throw told(document.errors.map(({ pos, message }) => ({ offset: pos[0], text: message })));
   const parsed = settingsSchema.safeParse(document.toJS() ?? {});
   if (parsed.success) return parsed.data;
-  throw wrong(parsed.error.issues.flatMap((issue) => mistakesOf(issue, document, at)));
+  throw told(parsed.error.issues.flatMap((issue) => mistakesOf(issue, document)));
 }
 
-function mistakesOf(issue: z.core.$ZodIssue, document: Document, at: (offset: number) => string): readonly string[] {
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => `${at(offsetOfKey(document, key))}: unknown key "${key}"${suggestion(key)}`);
-  const path = issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
-  return [`${at(offsetOfValue(document, issue.path))}: ${path}${issue.path.length > 0 ? issue.message : 'expected keys such as "source: …"'}`];
+interface Mistake { readonly offset: number; readonly text: string }
+
+function mistakesOf(issue: z.core.$ZodIssue, document: Document): readonly Mistake[] {
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ offset: offsetOfKey(document, key), text: `unknown key "${key}"${suggestion(key)}` }));
+  const text = issue.path.length > 0 ? `${issue.path.join('.')}: ${reasonOf(issue)}` : 'expected keys such as "source: …"';
+  return [{ offset: offsetOfValue(document, issue.path), text }];
 }
 
 function suggestion(key: string): string {

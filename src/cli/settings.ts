@@ -44,6 +44,11 @@ function read<T>(parse: (text: string) => T | undefined, what: string) {
   });
 }
 
+/** What is wrong with a setting: `expected number, received null`. */
+export function reasonOf({ message }: { readonly message: string }): string {
+  return message.replace(/^Invalid (input|option): /, '');
+}
+
 /** The known word nearest to a mistyped one, if any is near. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const [best] = known.map((candidate) => ({ candidate, far: distance(word.toLowerCase(), candidate.toLowerCase()) })).sort((a, b) => a.far - b.far);
