@@ -1,0 +1,146 @@
+import type { Mapping } from '../../contract.js';
+import { DsyncError, messageOf } from '../../errors.js';
+import { cellsOfLine } from '../../values/delimited.js';
+import { assignment } from './assign.js';
+import { name, quote, type Done, type Session } from './session.js';
+
+/** Lines of COPY text: line i is bytes [starts[i], starts[i + 1]). */
+export interface Lines { readonly bytes: Uint8Array; readonly starts: readonly number[]; readonly count: number }
+
+/** Why the server would change or drop some lines; `named` where it said which. */
+export interface Trouble { readonly reason: string; readonly named: ReadonlyMap<number, string> }
+
+/** A way to bring lines into a table. Resolves with what is wrong, if anything; then the caller rolls back. */
+export type Load = (session: Session, lines: Lines, signal: AbortSignal) => Promise<Trouble | undefined>;
+
+/** What the server takes in one packet, less room for the statement itself. */
+export interface PacketLimit { readonly bytes: number }
+
+const chunkBytes = 512 << 10;
+const rowsPerInsert = 5000;
+
+/** LOAD DATA LOCAL implies IGNORE: it is clean only if every line became a row and nothing was warned of. */
+export function infileLoad(mapping: Mapping, table: string): Load {
+  const { target, source } = mapping;
+  const parts = target.columns.map((column, i) => {
+    const assign = assignment(source.columns[i], column);
+    return assign ? { field: `@c${i}`, set: `${name(column.name)} = ${assign(`@c${i}`)}` } : { field: name(column.name) };
+  });
+  const sets = parts.flatMap((part) => part.set ?? []);
+  const sql = `LOAD DATA LOCAL INFILE 'dsync' INTO TABLE ${table} CHARACTER SET utf8mb4 FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' `
+    + `(${parts.map((part) => part.field).join(', ')})${sets.length > 0 ? ` SET ${sets.join(', ')}` : ''}`;
+  return (session, lines, signal) => judged(async () => {
+    const done = await session.load(sql, chunks(lines.bytes), signal);
+    const [records, , skipped, warnings] = (done.info.match(/\d+/g) ?? []).map(Number);
+    if (records === lines.count && skipped === 0 && warnings === 0 && done.warnings === 0) return undefined;
+    return warned(session, done, signal);
+  });
+}
+
+/** Where the server forbids LOAD DATA LOCAL. */
+export function insertLoad(mapping: Mapping, table: string, limit: PacketLimit): Load {
+  const { target, source } = mapping;
+  const spell = target.columns.map((column, i) => assignment(source.columns[i], column) ?? ((v: string) => v));
+  const head = `INSERT INTO ${table} (${target.columns.map((column) => name(column.name)).join(', ')}) VALUES `;
+  const tuple = (lines: Lines, i: number) => {
+    const cells = cellsOfLine(lines.bytes, lines.starts[i], lines.starts[i + 1] - 1);
+    return `(${cells.map((cell, column) => (cell === null ? 'NULL' : spell[column](quote(cell)))).join(',')})`;
+  };
+  return (session, lines, signal) => judged(async () => {
+    let tuples: string[] = [], size = 0;
+    const send = async (): Promise<Trouble | undefined> => {
+      if (tuples.length === 0) return undefined;
+      const done = await session.run(head + tuples.join(','), signal);
+      tuples = [];
+      size = 0;
+      return done.warnings === 0 ? undefined : unnamed(await firstWarning(session, signal));
+    };
+    for (let i = 0; i < lines.count; i++) {
+      const text = tuple(lines, i), bytes = Buffer.byteLength(text) + 1;
+      if (bytes > limit.bytes) return { reason: '', named: new Map([[i, `the row takes ${bytes} bytes, more than max_allowed_packet`]]) };
+      if (size + bytes > limit.bytes || tuples.length >= rowsPerInsert) {
+        const trouble = await send();
+        if (trouble) return trouble;
+      }
+      tuples.push(text);
+      size += bytes;
+    }
+    return send();
+  });
+}
+
+/**
+ * Brings in all lines that the table can hold, in the session's open transaction; returns the others with the reason.
+ * Lines that the server names are left out and the rest is tried again; where it names none, halves are tried.
+ */
+export async function place(load: Load, session: Session, lines: Lines, signal: AbortSignal): Promise<ReadonlyMap<number, string>> {
+  const rejected = new Map<number, string>();
+  const attempt = async (numbers: readonly number[]): Promise<void> => {
+    if (numbers.length === 0) return;
+    await session.run('SAVEPOINT dsync', signal);
+    const trouble = await load(session, numbers.length === lines.count ? lines : only(lines, numbers), signal);
+    if (!trouble) return;
+    await session.run('ROLLBACK TO SAVEPOINT dsync', signal);
+    if (numbers.length === 1) {
+      rejected.set(numbers[0], trouble.named.get(0) ?? trouble.reason);
+    } else if (trouble.named.size > 0) {
+      for (const [i, reason] of trouble.named) rejected.set(numbers[i], reason);
+      await attempt(numbers.filter((_, i) => !trouble.named.has(i)));
+    } else {
+      const middle = numbers.length >> 1;
+      await attempt(numbers.slice(0, middle));
+      await attempt(numbers.slice(middle));
+    }
+  };
+  await attempt(Array.from({ length: lines.count }, (_, i) => i));
+  return rejected;
+}
+
+export function linesOf(bytes: Uint8Array, count: number): Lines {
+  let starts: readonly number[] | undefined;
+  // Most batches are taken whole: then nobody asks where lines start.
+  return { bytes, count, get starts() { return starts ??= startsIn(bytes); } };
+}
+
+function startsIn(bytes: Uint8Array): readonly number[] {
+  const starts = [0];
+  for (let at = bytes.indexOf(10); at !== -1; at = bytes.indexOf(10, at + 1)) starts.push(at + 1);
+  return starts;
+}
+
+function only(lines: Lines, numbers: readonly number[]): Lines {
+  return linesOf(Buffer.concat(numbers.map((i) => lines.bytes.subarray(lines.starts[i], lines.starts[i + 1]))), numbers.length);
+}
+
+/** A complaint about the data is trouble; any other failure is thrown. */
+export async function judged(action: () => Promise<Trouble | undefined>): Promise<Trouble | undefined> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof DsyncError && error.code === 'data') return unnamed(messageOf(error.cause));
+    throw error;
+  }
+}
+
+export function unnamed(reason: string): Trouble {
+  return { reason, named: new Map() };
+}
+
+async function warned(session: Session, done: Done, signal: AbortSignal): Promise<Trouble> {
+  const warnings = await session.rows('SHOW WARNINGS', signal);
+  const named = new Map<number, string>();
+  for (const [, , message] of warnings) {
+    const row = /\bat row (\d+)/.exec(message ?? '')?.[1];
+    if (row !== undefined && !named.has(Number(row) - 1)) named.set(Number(row) - 1, message!);
+  }
+  return { reason: warnings[0]?.[2] ?? `the server left lines out: ${done.info}`, named };
+}
+
+async function firstWarning(session: Session, signal: AbortSignal): Promise<string> {
+  const [warning] = await session.rows('SHOW WARNINGS', signal);
+  return warning?.[2] ?? 'the server warned of something';
+}
+
+function* chunks(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += chunkBytes) yield Buffer.from(bytes.buffer, bytes.byteOffset + at, Math.min(chunkBytes, bytes.length - at));
+}

@@ -1,0 +1,103 @@
+import type { Column, Fidelity, Mapping, Shape, Target } from '../../contract.js';
+import { DsyncError } from '../../errors.js';
+import { readTable, type Table } from './catalogue.js';
+import { fit } from './fits.js';
+import { quote, type Session } from './session.js';
+import { storeColumns, type Offer } from './storage.js';
+import { collationOf, tellsAllApart } from './types.js';
+
+const longestName = 64;
+
+export async function readOffer(session: Session, signal: AbortSignal): Promise<Offer> {
+  const { version } = session;
+  const rows = await session.rows('SELECT collation_name FROM information_schema.collations', signal);
+  const exactCollation = version.flavour === 'mariadb' ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
+  return { version, exactCollation, collations: new Set(rows.flatMap(([collation]) => collation ?? [])) };
+}
+
+/** The table that takes the rows of `source`: what stands there, if it fits, else what would be made. */
+export async function adapt(source: Shape, target: Target, schema: string, offer: Offer, session: Session, signal: AbortSignal): Promise<Mapping> {
+  refuseNames(source, { ...target, schema });
+  const standing = await readTable(session, schema, target.name, signal);
+  if (standing) return fitted(source, standing);
+  await refuseView(session, schema, target.name, source, signal);
+  return made(source, target.name, schema, offer);
+}
+
+function made(source: Shape, name: string, schema: string, offer: Offer): Mapping {
+  const stored = storeColumns(source, offer);
+  const missing = source.columns.filter((_, i) => stored[i] === undefined).map((column) => `${column.name} (${column.native})`);
+  if (missing.length > 0) throw refused(source, `${offer.version.text} has no counterpart for ${missing.join(', ')}`, 'leave the table out (--exclude), or make the target table by hand with types that fit');
+  const columns = stored.map((one, i): Column => ({ ...one!.column, nullable: source.columns[i].nullable && !source.key.includes(i) }));
+  return {
+    source, existed: false, staged: source.key.length === 0, fidelity: stored.map((one) => one!.fidelity),
+    target: { namespace: `${schema}.${name}`, schema, name, engine: offer.version.flavour, columns, key: source.key },
+  };
+}
+
+/** The standing table's columns in the order of the source's; fails with `refused`, naming each column that does not fit. */
+function fitted(source: Shape, table: Table): Mapping {
+  const { shape } = table;
+  const columns = source.columns.map(({ name }) => shape.columns.find((column) => column.name === name) ?? shape.columns.find((column) => column.name.toLowerCase() === name.toLowerCase()));
+  const fidelity = source.columns.map((column, i) => columns[i] && fit(column, columns[i]));
+  const misfits = source.columns.flatMap((column, i) => {
+    const found = columns[i];
+    if (!found) return [`it has no column ${column.name}`];
+    if (table.generated.has(found.name.toLowerCase())) return [`${found.name} is a generated column`];
+    return fidelity[i] ? [] : [`${found.name} is ${found.native}, which can't take ${column.native}`];
+  });
+  const taken = new Set(columns.map((column) => column?.name));
+  const unfilled = shape.columns.filter((column) => !taken.has(column.name) && !table.optional.has(column.name.toLowerCase())).map((column) => `${column.name} has no default`);
+  const problems = [...misfits, ...unfilled, ...keyProblems(source, table), ...storageProblems(source, table)];
+  if (problems.length > 0) {
+    throw refused(source, `table ${shape.namespace} does not fit ${source.namespace}: ${problems.join('; ')}`, 'change the table, drop it so that dsync makes it, or copy elsewhere: --namespace NAMESPACE:TARGET');
+  }
+  const target: Shape = { ...shape, columns: columns.map((column) => column!), key: source.key };
+  return { source, target, fidelity: fidelity.map((one, i) => withKeyNote(one!, source, columns[i]!, i)), existed: true, staged: source.key.length === 0 };
+}
+
+function keyProblems(source: Shape, table: Table): string[] {
+  if (source.key.length === 0 || hasUnique(table, source)) return [];
+  return [`it has no primary key or unique index on ${source.key.map((position) => source.columns[position].name).join(', ')}`];
+}
+
+function hasUnique({ indexes }: Table, source: Shape): boolean {
+  const key = lowered(source.key.map((position) => source.columns[position].name));
+  return indexes.some((index) => index.unique && index.whole && lowered(index.columns) === key);
+}
+
+function lowered(names: readonly string[]): string {
+  return JSON.stringify(names.map((name) => name.toLowerCase()).sort());
+}
+
+function storageProblems(source: Shape, { transactional, storage }: Table): string[] {
+  return transactional || source.key.length > 0 ? [] : [`its storage engine ${storage} has no transactions, so that rows without a key could come twice`];
+}
+
+function withKeyNote(fidelity: Fidelity, source: Shape, target: Column, position: number): Fidelity {
+  const collation = collationOf(target.native);
+  if (fidelity.level === 'lossy' || !source.key.includes(position) || tellsAllApart(collation)) return fidelity;
+  if (source.columns[position].native === target.native) return fidelity;
+  const note = `keys that ${collation} takes for equal are rejected`;
+  return { level: 'reshaped', note: fidelity.note ? `${fidelity.note}; ${note}` : note };
+}
+
+function refuseNames(source: Shape, { schema, name }: Target): void {
+  const names = [schema ?? '', name, ...source.columns.map((column) => column.name)];
+  const bad = names.filter((text) => [...text].length > longestName || text.endsWith(' ') || text.includes('\0'));
+  if (bad.length > 0) throw refused(source, `MySQL takes names of up to ${longestName} characters that don't end in a space, not ${bad.map((text) => `'${text}'`).join(', ')}`, 'rename the table: --namespace NAMESPACE:TARGET');
+  const seen = new Set<string>();
+  for (const { name: column } of source.columns) {
+    if (seen.has(column.toLowerCase())) throw refused(source, `MySQL does not tell column names apart by letter case, and ${source.namespace} has ${column} twice`, 'leave the table out: --exclude');
+    seen.add(column.toLowerCase());
+  }
+}
+
+async function refuseView(session: Session, schema: string, name: string, source: Shape, signal: AbortSignal): Promise<void> {
+  const [found] = await session.rows(`SELECT table_type FROM information_schema.tables WHERE table_schema = ${quote(schema)} AND table_name = ${quote(name)}`, signal);
+  if (found) throw refused(source, `${schema}.${name} is a ${found[0]}, not a table`, 'copy elsewhere: --namespace NAMESPACE:TARGET');
+}
+
+function refused(source: Shape, message: string, remedy: string): DsyncError {
+  return new DsyncError('refused', message, { namespace: source.namespace, remedy });
+}

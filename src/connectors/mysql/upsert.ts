@@ -1,0 +1,68 @@
+import type { Mapping } from '../../contract.js';
+import type { Table } from './catalogue.js';
+import { judged, type Load } from './load.js';
+import { name, tableName, type Session } from './session.js';
+import { collationOf, tellsAllApart } from './types.js';
+
+/** A table that rows are upserted into by way of a temporary one. */
+export interface Upserts {
+  readonly temporary: string;
+  /** Makes the temporary table, outside of any transaction. */
+  prepare(session: Session, signal: AbortSignal): Promise<void>;
+  load(into: Load): Load;
+  /** Deletes the rows whose key is in the temporary table. */
+  remove(session: Session, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Rows replace those with the same key and no others: where another unique index or a key collation that takes different
+ * texts for equal could catch a second row, ON DUPLICATE KEY UPDATE would alter that one, so the two steps are done apart.
+ */
+export function upserts(mapping: Mapping, table: Table | undefined): Upserts {
+  const { target } = mapping;
+  const into = tableName(target.schema, target.name), temporary = tableName(target.schema, '_dsync_load');
+  const columns = target.columns.map((column) => name(column.name)), keys = target.key.map((position) => columns[position]);
+  const others = columns.filter((column) => !keys.includes(column));
+  const sameKey = target.key.map((position) => equal(columns[position], target.columns[position].native)).join(' AND ');
+  const careful = isCareful(mapping, table);
+  const merge = careful ? [
+    ...(others.length > 0 ? [`UPDATE ${into} t JOIN ${temporary} s ON ${sameKey} SET ${others.map((column) => `t.${column} = s.${column}`).join(', ')}`] : []),
+    `INSERT INTO ${into} (${columns.join(', ')}) SELECT ${columns.map((column) => `s.${column}`).join(', ')} FROM ${temporary} s LEFT JOIN ${into} t ON ${sameKey} WHERE t.${keys[0]} IS NULL`,
+  ] : [
+    `INSERT INTO ${into} (${columns.join(', ')}) SELECT ${columns.map((column) => `s.${column}`).join(', ')} FROM ${temporary} s
+     ON DUPLICATE KEY UPDATE ${(others.length > 0 ? others : keys).map((column) => `${column} = s.${column}`).join(', ')}`,
+  ];
+  const definition = target.columns.map((column, i) => `${columns[i]} ${column.native}${target.key.includes(i) ? ' NOT NULL' : ' NULL'}`);
+  return {
+    temporary,
+    async prepare(session, signal) {
+      await session.run(`DROP TEMPORARY TABLE IF EXISTS ${temporary}`, signal);
+      await session.run(`CREATE TEMPORARY TABLE ${temporary} (${definition.join(', ')}, KEY (${keyPrefixes(mapping).join(', ')})) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`, signal);
+    },
+    load: (bring) => (session, lines, signal) => judged(async () => {
+      await session.run(`DELETE FROM ${temporary}`, signal);
+      const trouble = await bring(session, lines, signal);
+      if (trouble) return trouble;
+      for (const statement of merge) await session.run(statement, signal);
+      return undefined;
+    }),
+    async remove(session, signal) {
+      await session.run(`DELETE t FROM ${into} t JOIN ${temporary} s ON ${sameKey}`, signal);
+    },
+  };
+}
+
+function isCareful({ target, existed }: Mapping, table: Table | undefined): boolean {
+  const key = JSON.stringify(target.key.map((position) => target.columns[position].name.toLowerCase()).sort());
+  const secondary = table?.indexes.some((index) => index.unique && JSON.stringify(index.columns.map((column) => column.toLowerCase()).sort()) !== key);
+  return (existed && secondary !== false) || target.key.some((position) => !tellsAllApart(collationOf(target.columns[position].native)));
+}
+
+function equal(column: string, native: string): string {
+  const plain = `t.${column} = s.${column}`;
+  return tellsAllApart(collationOf(native)) ? plain : `${plain} AND BINARY t.${column} = BINARY s.${column}`;
+}
+
+function keyPrefixes({ target }: Mapping): string[] {
+  return target.key.map((position) => name(target.columns[position].name));
+}
