@@ -1,0 +1,66 @@
+import type { Finding, Mapping, Shape } from '../../contract.js';
+import { helloOf, ifSupported, type Session } from './session.js';
+import { holdsDocuments } from './types.js';
+
+export async function checkSource(session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]> {
+  const rights = await rightsOf(session, signal);
+  return [
+    ...version(session),
+    { level: 'info', code: 'fuzzy', message: 'documents that change while they are copied are made equal by the verification at the end' },
+    ...shapes.filter((shape) => !rights(shape.schema!, shape.name, 'find')).map((shape) => missingRight(shape, 'read')),
+  ];
+}
+
+export async function checkDestination(session: Session, mappings: readonly Mapping[], signal: AbortSignal): Promise<readonly Finding[]> {
+  const rights = await rightsOf(session, signal);
+  const unwritable = ({ target }: Mapping) => !['insert', 'update', 'remove', 'find'].every((action) => rights(target.schema!, target.name, action));
+  return [
+    ...version(session),
+    ...await role(session, signal),
+    ...mappings.filter(unwritable).map(({ target }) => missingRight(target, 'readWrite')),
+    ...mappings.filter(({ source, target }) => source.engine !== 'mongodb' && !holdsDocuments(target)).flatMap(renamed),
+  ];
+}
+
+function version({ version, hello }: Session): readonly Finding[] {
+  return [{ level: 'info', code: 'version', message: `MongoDB ${version}${hello.msg === 'isdbgrid' ? ', a sharded cluster' : hello.setName !== undefined ? `, replica set ${hello.setName}` : ''}` }];
+}
+
+async function role(session: Session, signal: AbortSignal): Promise<readonly Finding[]> {
+  const hello = await session.attempt('asking for the role', signal, () => helloOf(session.client));
+  if (!(hello.isWritablePrimary ?? hello.ismaster)) {
+    return [{ level: 'error', code: 'not-primary', message: `${session.hosts} is not the primary: it takes no writes`, remedy: 'name all members and the replica set in the URL: mongodb://A,B,C/DATABASE?replicaSet=NAME' }];
+  }
+  if (hello.setName !== undefined || hello.msg === 'isdbgrid') return [];
+  return [{ level: 'info', code: 'standalone', message: 'a server without a replica set: what it has acknowledged survives its crash, not the loss of its disk' }];
+}
+
+type Rights = (database: string, collection: string, action: string) => boolean;
+
+/** What the user may do; everything, where the server asks nobody to log in or does not say. */
+async function rightsOf({ client, attempt }: Session, signal: AbortSignal): Promise<Rights> {
+  const reply = await attempt('reading the rights', signal, () => ifSupported(client.db('admin').command({ connectionStatus: 1, showPrivileges: true }, { signal })));
+  const info = reply?.['authInfo'] as { authenticatedUsers: unknown[]; authenticatedUserPrivileges?: Privilege[] } | undefined;
+  if (!info?.authenticatedUserPrivileges || info.authenticatedUsers.length === 0) return () => true;
+  const privileges = info.authenticatedUserPrivileges;
+  return (database, collection, action) => privileges.some(({ resource, actions }) => actions.includes(action) && covers(resource, database, collection));
+}
+
+interface Resource { readonly db?: string; readonly collection?: string; readonly anyResource?: boolean }
+interface Privilege { readonly resource: Resource; readonly actions: readonly string[] }
+
+function covers({ db, collection, anyResource }: Resource, database: string, name: string): boolean {
+  return anyResource === true || ((db === '' || db === database) && (collection === '' || collection === name));
+}
+
+function missingRight({ schema, name, namespace }: Shape, right: string): Finding {
+  return {
+    level: 'error', code: 'rights', namespace, error: 'denied', message: `the user may not ${right === 'read' ? 'read' : 'write'} ${namespace}`,
+    remedy: `db.getSiblingDB('admin').grantRolesToUser(USER, [{ role: '${right}', db: '${schema ?? name}' }])`,
+  };
+}
+
+function renamed({ source, target }: Mapping): readonly Finding[] {
+  const changed = source.columns.flatMap((column, i) => (target.columns[i]!.name === column.name ? [] : [`${column.name} → ${target.columns[i]!.name}`]));
+  return changed.length === 0 ? [] : [{ level: 'info', code: 'renamed', namespace: source.namespace, message: `fields get other names than their columns: ${changed.join(', ')}` }];
+}

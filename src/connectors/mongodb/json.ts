@@ -1,0 +1,185 @@
+import { BSONRegExp, BSONSymbol, Binary, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
+import { DsyncError } from '../../errors.js';
+
+/**
+ * A document whose fields keep their order and their duplicates, which a JavaScript object does not. The driver takes
+ * whatever calls itself a Map and has entries.
+ */
+export class Fields {
+  readonly [Symbol.toStringTag] = 'Map';
+  readonly list: readonly (readonly [string, unknown])[];
+
+  constructor(list: readonly (readonly [string, unknown])[]) {
+    this.list = list;
+  }
+
+  entries(): Iterator<readonly [string, unknown]> {
+    return this.list[Symbol.iterator]();
+  }
+}
+
+/** Extended JSON, canonical or relaxed, as values of the driver: documents are `Fields`. Fails with `data`. */
+export function parseExtendedJson(text: string): unknown {
+  const reader = { text, at: 0 };
+  const value = readValue(reader);
+  skipSpace(reader);
+  if (reader.at < text.length) throw unreadable(reader, 'the end');
+  return value;
+}
+
+interface Reader { readonly text: string; at: number }
+
+function readValue(reader: Reader): unknown {
+  skipSpace(reader);
+  switch (reader.text[reader.at]) {
+    case '{': return meant(readObject(reader), reader);
+    case '[': return readArray(reader);
+    case '"': return readString(reader);
+    default: return readWord(reader);
+  }
+}
+
+function readObject(reader: Reader): (readonly [string, unknown])[] {
+  const fields: (readonly [string, unknown])[] = [];
+  reader.at++;
+  if (taken(reader, '}')) return fields;
+  for (;;) {
+    skipSpace(reader);
+    if (reader.text[reader.at] !== '"') throw unreadable(reader, 'a name in quotes');
+    const name = readString(reader);
+    if (!taken(reader, ':')) throw unreadable(reader, "':'");
+    fields.push([name, readValue(reader)]);
+    if (taken(reader, '}')) return fields;
+    if (!taken(reader, ',')) throw unreadable(reader, "',' or '}'");
+  }
+}
+
+function readArray(reader: Reader): unknown[] {
+  const values: unknown[] = [];
+  reader.at++;
+  if (taken(reader, ']')) return values;
+  for (;;) {
+    values.push(readValue(reader));
+    if (taken(reader, ']')) return values;
+    if (!taken(reader, ',')) throw unreadable(reader, "',' or ']'");
+  }
+}
+
+const stringPattern = /"(?:[^"\\]|\\.)*"/sy;
+const wordPattern = /true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
+
+function readString(reader: Reader): string {
+  const [token] = match(reader, stringPattern) ?? [];
+  if (token === undefined) throw unreadable(reader, 'the end of a string');
+  try {
+    return JSON.parse(token) as string;
+  } catch {
+    throw unreadable(reader, 'a string before this place');
+  }
+}
+
+function readWord(reader: Reader): unknown {
+  const [token] = match(reader, wordPattern) ?? [];
+  switch (token) {
+    case undefined: throw unreadable(reader, 'a value');
+    case 'true': return true;
+    case 'false': return false;
+    case 'null': return null;
+    default: return numberOf(token);
+  }
+}
+
+/** Relaxed Extended JSON: the smallest type that holds it. */
+function numberOf(token: string): Int32 | Long | Double {
+  if (!/^-?\d+$/.test(token)) return new Double(Number(token));
+  const whole = BigInt(token);
+  if (BigInt.asIntN(32, whole) === whole) return new Int32(Number(token));
+  return BigInt.asIntN(64, whole) === whole ? Long.fromBigInt(whole) : new Double(Number(token));
+}
+
+function match(reader: Reader, pattern: RegExp): RegExpExecArray | null {
+  pattern.lastIndex = reader.at;
+  const found = pattern.exec(reader.text);
+  if (found) reader.at = pattern.lastIndex;
+  return found;
+}
+
+function taken(reader: Reader, sign: string): boolean {
+  skipSpace(reader);
+  if (reader.text[reader.at] !== sign) return false;
+  reader.at++;
+  return true;
+}
+
+function skipSpace(reader: Reader): void {
+  while (' \t\r\n'.includes(reader.text[reader.at] ?? 'x')) reader.at++;
+}
+
+function unreadable(reader: Reader, expected: string): DsyncError {
+  return new DsyncError('data', `not Extended JSON: expected ${expected} at character ${reader.at + 1} of ${reader.text.slice(0, 200)}`);
+}
+
+/** An object as what it stands for: a wrapper such as `{"$oid": …}` is its value. Operators of filters are documents. */
+function meant(fields: (readonly [string, unknown])[], reader: Reader): unknown {
+  const [first, second] = fields;
+  if (!first?.[0].startsWith('$') || fields.length > 2) return new Fields(fields);
+  const value = second ? pairOf(first, second) : single(first[0], first[1], reader);
+  return value === undefined ? new Fields(fields) : value;
+}
+
+/** Undefined for what is no wrapper. */
+function single(name: string, value: unknown, reader: Reader): unknown {
+  const text = () => {
+    if (typeof value !== 'string') throw unreadable(reader, `text for ${name} before this place`);
+    return value;
+  };
+  try {
+    switch (name) {
+      case '$oid': return ObjectId.createFromHexString(text());
+      case '$numberInt': return new Int32(text());
+      case '$numberLong': return Long.fromBigInt(BigInt(text()));
+      case '$numberDouble': return new Double(Number(text()));
+      case '$numberDecimal': return Decimal128.fromString(text());
+      case '$date': return dateOf(value);
+      case '$binary': return value instanceof Fields ? binaryOf(value) : undefined;
+      case '$uuid': return new UUID(text()).toBinary();
+      case '$symbol': return new BSONSymbol(text());
+      case '$code': return new Code(text());
+      case '$timestamp': return value instanceof Fields ? timestampOf(value) : undefined;
+      case '$regularExpression': return value instanceof Fields ? regexOf(value) : undefined;
+      case '$minKey': return new MinKey();
+      case '$maxKey': return new MaxKey();
+      default: return undefined;
+    }
+  } catch (error) {
+    if (error instanceof DsyncError) throw error;
+    throw unreadable(reader, `a value for ${name} before this place`);
+  }
+}
+
+function pairOf([name, code]: readonly [string, unknown], [other, scope]: readonly [string, unknown]): unknown {
+  return name === '$code' && other === '$scope' && typeof code === 'string' ? new Code(code, scope as never) : undefined;
+}
+
+/** Milliseconds as a Long: JavaScript's dates end at the year 275760. The serializer takes such a stand-in for a Date. */
+function dateOf(value: unknown): Date {
+  const moment = value instanceof Long ? value.toNumber() : typeof value === 'string' ? Date.parse(value) : Number(value);
+  const date = new Date(moment);
+  if (Number.isNaN(date.getTime())) throw new DsyncError('data', `a date is out of JavaScript's range: ${String(value)}`);
+  return date;
+}
+
+function binaryOf(value: Fields): Binary {
+  const parts = Object.fromEntries(value.list);
+  return new Binary(Buffer.from(String(parts['base64']), 'base64'), Number.parseInt(String(parts['subType']), 16));
+}
+
+function timestampOf(value: Fields): Timestamp {
+  const { t, i } = Object.fromEntries(value.list) as Record<string, unknown>;
+  return new Timestamp({ t: Number(t), i: Number(i) });
+}
+
+function regexOf(value: Fields): BSONRegExp {
+  const { pattern, options } = Object.fromEntries(value.list) as Record<string, unknown>;
+  return new BSONRegExp(String(pattern), String(options));
+}

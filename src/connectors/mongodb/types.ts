@@ -1,0 +1,43 @@
+import type { Column, Fidelity, LogicalType, Shape } from '../../contract.js';
+import { keptAs } from '../../values/bson.js';
+
+/** A collection as rows: each document beside its `_id`. */
+export const documentColumns: readonly Column[] = [
+  { name: '_id', type: { kind: 'document-id' }, native: '_id', nullable: false },
+  { name: 'document', type: { kind: 'document' }, native: 'document', nullable: false },
+];
+
+/** Does a row of this shape hold a whole document? */
+export function holdsDocuments(shape: Shape): boolean {
+  return shape.columns.some((column) => column.type.kind === 'document');
+}
+
+/** The field that keeps a column, and what becomes of the values. Values are spelled as the column's own type on the way back. */
+export function fieldOfColumn(column: Column, isSoleKey: boolean): { readonly column: Column; readonly fidelity: Fidelity } {
+  const name = fieldName(column.name, isSoleKey), kept = keptAs(column.type);
+  const notes = [reshaping(column.type), ...(name === column.name ? [] : [`the field is named ${name}`])].filter((note) => note !== undefined);
+  return {
+    column: { ...column, name, native: kept },
+    fidelity: notes.length > 0 ? { level: 'reshaped', note: notes.join('; ') } : { level: 'exact' },
+  };
+}
+
+/**
+ * Names that queries would take for operators or paths get the full-width signs that MongoDB's manual advises.
+ * A column `_id` keeps its name only if it is the whole key.
+ */
+function fieldName(name: string, isSoleKey: boolean): string {
+  if (name === '_id') return isSoleKey ? name : '_id_';
+  return name.replace(/^\$/, '＄').replaceAll('.', '．');
+}
+
+function reshaping(type: LogicalType): string | undefined {
+  const kept = keptAs(type);
+  switch (type.kind) {
+    case 'text': case 'bool': case 'float': case 'bytes': case 'uuid': case 'any': return undefined;
+    case 'int': return kept === 'decimal' ? 'kept as Decimal128' : undefined;
+    case 'decimal': return type.precision !== undefined && type.precision <= 34 ? undefined : 'kept as Decimal128, as text where it has more than 34 digits';
+    case 'instant': return kept === 'date' ? undefined : 'kept as text: a date of MongoDB has milliseconds';
+    default: return 'kept as text';
+  }
+}
