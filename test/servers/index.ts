@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { MongoClient, type Db } from 'mongodb';
 import { describe } from 'vitest';
 import { kinds, type ServerName } from './kinds.js';
-import { startServer, type OwnServer, type StartOptions } from './server.js';
+import { startServer, type OwnServer, type Program, type StartOptions } from './server.js';
 import { connectText, textRows, type TextRow } from './sql.js';
 import { statesVariable, type ServerState } from './states.js';
 
@@ -43,9 +43,11 @@ export function describeWith(names: ServerName | readonly ServerName[], title: s
   else describe(title, tests);
 }
 
+const programs: Partial<Record<ServerName, Promise<Program>>> = {};
+
 /** A server of the caller's own on a free port, which it may kill and restart. With mongo-java-server it comes back empty. */
 export async function ownServer(name: ServerName, options: StartOptions = {}): Promise<OwnServer> {
-  return startServer(name, await kinds[name].obtain(), options);
+  return startServer(name, await (programs[name] ??= kinds[name].obtain()), options);
 }
 
 /** A new database on the shared server, dropped when disposed. */

