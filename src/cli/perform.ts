@@ -34,7 +34,7 @@ export interface Session {
   readonly actions: () => Promise<Actions>;
   /** These URLs' passwords are never printed from now on. */
   readonly hide: (...urls: readonly string[]) => void;
-  readonly ports: (flow: string, config: StoredConfig) => Promise<Ports>;
+  readonly ports: (flow: string, config: StoredConfig) => Promise<Ports & { readonly store: Store }>;
 }
 
 export type Work = (session: Session) => Promise<Outcome>;

@@ -79,7 +79,7 @@ function plannedText(one: PlannedNamespace): string {
 /** What `dsync runs` says. */
 export function runsText(runs: readonly (Pick<RunState, 'run' | 'phase' | 'startedAt'> & { readonly status: string; readonly rows?: number; readonly source: string; readonly destination: string })[], folder: string): string {
   if (runs.length === 0) return `No runs in ${folder}.\n`;
-  const heads = ['RUN', 'STATUS', 'PHASE', 'STARTED', 'ROWS', 'ENDS'];
+  const heads = ['RUN', 'STATUS', 'PHASE', 'STARTED (UTC)', 'ROWS', 'ENDS'];
   return table([heads, ...runs.map(({ run, status, phase, startedAt, rows, source, destination }) => [
     run, status, phase, startedAt.slice(0, 19).replace('T', ' '), rows === undefined ? '' : count(rows), `${source} → ${destination}`,
   ])]);

@@ -1,11 +1,11 @@
 import type { Ports, RunConfig } from '../coordinator/config.js';
-import type { Session } from './perform.js';
+import type { Session, Store } from './perform.js';
 
 /**
  * What sync, plan, verify and doctor need: the configuration with URLs that can be connected to, and the ports. An optional
  * destination that isn't given is the empty text.
  */
-export async function transferOf(session: Session, { destination }: { readonly destination: 'needed' | 'optional' } = { destination: 'needed' }): Promise<{ config: RunConfig; ports: Ports }> {
+export async function transferOf(session: Session, { destination }: { readonly destination: 'needed' | 'optional' } = { destination: 'needed' }): Promise<{ config: RunConfig; ports: Ports & { readonly store: Store } }> {
   const [{ connectable, needed, runConfigOf, storedConfigOf }, { flowId }] = await Promise.all([import('./config.js'), import('../state/flow.js')]);
   const { settings, around: { env, folder } } = session;
   const alone = destination === 'optional' && settings.destination === undefined;

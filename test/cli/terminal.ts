@@ -82,3 +82,10 @@ export const well: Actions = {
   doctor: async () => [],
   cleanup: async (state, _config, ports) => ports.store.remove(state.run),
 };
+
+/** A promise that is settled from outside. */
+export function promised<T>(): { readonly promise: Promise<T>; readonly resolve: (value: T) => void; readonly reject: (reason: unknown) => void } {
+  let resolve!: (value: T) => void, reject!: (reason: unknown) => void;
+  const promise = new Promise<T>((yes, no) => { resolve = yes; reject = no; });
+  return { promise, resolve, reject };
+}
