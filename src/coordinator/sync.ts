@@ -15,7 +15,7 @@ export async function sync(config: RunConfig, ports: Ports): Promise<RunReport> 
   const tally = tallying(ports.emit);
   const inner: Ports = { ...ports, emit: tally.emit };
   const id = ports.newRunId();
-  return withEnds(config, inner, async (source, destination) => {
+  return await withEnds(config, inner, async (source, destination) => {
     tally.emit({ kind: 'phase', phase: 'check' });
     const mappings = await check(config, inner, source, destination);
     const state = await firstState(id, inner, mappings, source, destination);
@@ -32,7 +32,7 @@ export async function resume(state: RunState, config: RunConfig, ports: Ports): 
   const tally = tallying(ports.emit);
   const inner: Ports = { ...ports, emit: tally.emit };
   tally.emit({ kind: 'run', run: state.run, flow: state.flow, resumed: true });
-  return withEnds(config, inner, async (source, destination) => {
+  return await withEnds(config, inner, async (source, destination) => {
     tally.emit({ kind: 'phase', phase: 'check' });
     await refuseOtherEnds(state, source, destination, ports.signal);
     await refuseOtherShapes(state, config, source, ports.signal);
@@ -85,8 +85,18 @@ async function goOn(run: Run, tally: Tally): Promise<RunReport> {
     await throughMoments(run, tally);
     return conclude(run, tally);
   } catch (error) {
+    const cause = run.signal.aborted ? run.signal.reason : error;
+    rememberFailure(run, cause);
+    throw cause;
+  }
+}
+
+/** Where even this can't be written, the error that came first is the one to tell. */
+function rememberFailure(run: Run, error: unknown): void {
+  try {
     run.store.update(run.id, { status: run.signal.aborted ? 'interrupted' : 'failed', summary: { error: messageOf(error) } });
-    throw run.signal.aborted ? run.signal.reason : error;
+  } catch {
+    // A run that is still 'running' here with nobody holding its flow is resumed like an interrupted one.
   }
 }
 
