@@ -1,0 +1,81 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Wires } from './wires.js';
+
+const program = fileURLToPath(new URL('../../bin/dsync.js', import.meta.url));
+
+/** What a run's `--json` says, as far as these tests read it. */
+export interface Report {
+  readonly status: string;
+  readonly rows: number;
+  readonly moments: readonly { readonly exact: boolean; readonly fingerprint?: string }[];
+  readonly mended: { readonly upserted: number; readonly deleted: number; readonly recopied: readonly string[] };
+  readonly verification?: readonly { readonly namespace: string; readonly result: string; readonly sourceRows: number }[];
+}
+
+/** How a process ended. */
+export interface Ended {
+  /** `SIGKILL`, or the exit status. */
+  readonly by: number | NodeJS.Signals;
+  readonly stderr: string;
+  readonly report: Report;
+}
+
+/** A dsync process that is under way. */
+export interface Running {
+  readonly ended: Promise<Ended>;
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves when it has said this on stderr. */
+  says(words: RegExp): Promise<void>;
+}
+
+/** The real command between two ends, with a state folder of its own. */
+export class Command implements Disposable {
+  readonly #wires: Wires;
+  readonly #flags: readonly string[];
+  readonly #state = mkdtempSync(join(tmpdir(), 'dsync-crash-state-'));
+  readonly #children: ChildProcess[] = [];
+
+  constructor(wires: Wires, flags: readonly string[]) {
+    this.#wires = wires;
+    this.#flags = flags;
+  }
+
+  sync(...more: readonly string[]): Running {
+    return this.#run('sync', this.#wires.source, this.#wires.destination, ...this.#flags, ...more);
+  }
+
+  /** The latest run that was interrupted. */
+  resume(...more: readonly string[]): Running {
+    return this.#run('resume', ...more);
+  }
+
+  [Symbol.dispose](): void {
+    for (const child of this.#children) child.kill('SIGKILL');
+    rmSync(this.#state, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  #run(...args: readonly string[]): Running {
+    const env = { ...process.env, DSYNC_SOURCE_PASSWORD: passwordOf(this.#wires.source), DSYNC_DESTINATION_PASSWORD: passwordOf(this.#wires.destination) };
+    const child = spawn(process.execPath, [program, ...args, '--json', '--state', this.#state], { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.#children.push(child);
+    let stdout = '', stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
+    const ended = once(child, 'close').then(([status, signal]): Ended => ({
+      by: (status ?? signal) as number | NodeJS.Signals, stderr, get report() { return JSON.parse(stdout) as Report; },
+    }));
+    const says = async (words: RegExp): Promise<void> => {
+      while (!words.test(stderr)) await Promise.race([once(child.stderr, 'data'), ended.then(() => { throw new Error(`dsync ended without saying ${String(words)}:\n${stderr}`); })]);
+    };
+    return { ended, says, kill: (signal) => child.kill(signal) };
+  }
+}
+
+function passwordOf(url: string): string | undefined {
+  return /^\w+:\/\//.test(url) ? decodeURIComponent(new URL(url).password) || undefined : undefined;
+}

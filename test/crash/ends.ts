@@ -1,0 +1,167 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'libsql';
+import type { Collection, Db, Document } from 'mongodb';
+import { connectText, freshMongo, freshSql, serverFor, type ServerName } from '../servers/index.js';
+
+export type EndName = ServerName | 'sqlite';
+export type Dialect = 'postgres' | 'mysql' | 'sqlite';
+export type Cells = readonly (string | null)[];
+
+/** A table of these tests: whole numbers and text, which every engine spells alike. */
+export interface Table {
+  readonly name: string;
+  readonly columns: readonly { readonly name: string; readonly type: 'int' | 'text'; readonly length?: number }[];
+  /** Positions; empty for a table without a key, which may hold equal rows. */
+  readonly key: readonly number[];
+  readonly rows: readonly Cells[];
+}
+
+/** A database of its own, filled, changed and read by the plain driver, never by dsync. */
+export interface End extends AsyncDisposable {
+  readonly name: EndName;
+  readonly url: string;
+  /** What its namespaces begin with. */
+  readonly prefix: string;
+  fill(tables: readonly Table[]): Promise<void>;
+  /** All rows, in any order. */
+  contents(table: Table): Promise<readonly Cells[]>;
+  /** Drops all that is there. */
+  empty(): Promise<void>;
+}
+
+export interface SqlEnd extends End {
+  readonly dialect: Dialect;
+  query(sql: string): Promise<readonly Readonly<Record<string, string | null>>[]>;
+  /** The same database by a connection of its own, for a client that works at the same time. */
+  connect(): Promise<{ query(sql: string): Promise<unknown>; end(): Promise<void> }>;
+}
+
+export interface MongoEnd extends End {
+  readonly name: 'mongodb';
+  readonly db: Db;
+}
+
+/** On the shared server of this name, or on another of its kind. */
+export async function openEnd(name: EndName, serverUrl?: string): Promise<SqlEnd | MongoEnd> {
+  if (name === 'sqlite') return sqliteEnd();
+  const url = serverUrl ?? serverFor(name)!.url;
+  return name === 'mongodb' ? mongoEnd(url) : sqlEnd(name, url);
+}
+
+/** MySQL's keys are compared by their bytes here: what a lenient collation takes for one key is another test's matter. */
+const textTypes: Record<Exclude<EndName, 'mongodb'>, string> = {
+  postgres18: 'COLLATE "C"', postgres14: 'COLLATE "C"', mariadb: 'COLLATE utf8mb4_nopad_bin', mysql9: 'COLLATE utf8mb4_0900_bin', sqlite: '',
+};
+
+async function sqlEnd(name: Exclude<ServerName, 'mongodb'>, serverUrl: string): Promise<SqlEnd> {
+  const database = await freshSql(serverUrl);
+  const isPostgres = name.startsWith('postgres');
+  const query: SqlEnd['query'] = (sql) => database.query(sql);
+  return {
+    name, url: database.url, dialect: isPostgres ? 'postgres' : 'mysql', prefix: isPostgres ? 'public.' : `${database.name}.`, query,
+    connect: () => connectText(database.url),
+    fill: async (tables) => {
+      for (const table of tables) await fillTable(name, table, query);
+      if (isPostgres) await makeRoomBehind(tables, query);
+    },
+    contents: async (table) => cellsOf(table, await query(`SELECT ${table.columns.map((column) => column.name).join(', ')} FROM ${table.name}`)),
+    empty: async () => {
+      if (isPostgres) return void await query('DROP SCHEMA public CASCADE; DROP SCHEMA _dsync CASCADE; CREATE SCHEMA public');
+      await query(`DROP DATABASE ${database.name}; CREATE DATABASE ${database.name} CHARACTER SET utf8mb4; USE ${database.name}`);
+    },
+    [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
+  };
+}
+
+async function sqliteEnd(): Promise<SqlEnd> {
+  const folder = await mkdtemp(join(tmpdir(), 'dsync-crash-sqlite-'));
+  const path = join(folder, 'end.db');
+  const open = (): Database.Database => {
+    const database = new Database(path);
+    database.exec('PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF');
+    return database;
+  };
+  const ask = (database: Database.Database, sql: string): Record<string, string | null>[] => {
+    const statement = database.prepare(sql);
+    if (!statement.reader) return statement.run(), [];
+    return statement.safeIntegers(true).all().map((row) => Object.fromEntries(Object.entries(row as object).map(([name, value]) => [name, value === null ? null : String(value)])));
+  };
+  const query: SqlEnd['query'] = async (sql) => {
+    const database = open();
+    try { return ask(database, sql); } finally { database.close(); }
+  };
+  return {
+    name: 'sqlite', url: `sqlite:${path}`, dialect: 'sqlite', prefix: '', query,
+    connect: async () => {
+      const database = open();
+      return { query: async (sql) => ask(database, sql), end: async () => void database.close() };
+    },
+    fill: async (tables) => { for (const table of tables) await fillTable('sqlite', table, query); },
+    contents: async (table) => cellsOf(table, await query(`SELECT ${table.columns.map((column) => column.name).join(', ')} FROM ${table.name}`)),
+    empty: async () => { for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true }); },
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+  };
+}
+
+async function mongoEnd(serverUrl: string): Promise<MongoEnd> {
+  const database = await freshMongo(serverUrl);
+  const { db } = database;
+  return {
+    name: 'mongodb', url: database.url, prefix: `${database.name}.`, db,
+    fill: async (tables) => {
+      for (const table of tables) {
+        const collection: Collection<Document> = db.collection(table.name);
+        for (let i = 0; i < table.rows.length; i += 5_000) await collection.insertMany(table.rows.slice(i, i + 5_000).map((row) => documentOf(table, row)));
+      }
+    },
+    contents: async (table) => (await db.collection(table.name).find().toArray()).map((document) => table.columns.map(({ name }) => textOf(cellOf(document, name)))),
+    empty: () => db.dropDatabase().then(() => undefined),
+    [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
+  };
+}
+
+/** The one key column is the `_id`, as dsync makes it of a row. */
+function documentOf(table: Table, row: Cells): Document {
+  const cell = (i: number): unknown => (row[i] !== null && table.columns[i]!.type === 'int' ? Number(row[i]) : row[i]);
+  return Object.fromEntries(table.columns.map(({ name }, i) => [i === table.key[0] ? '_id' : name, cell(i)]));
+}
+
+/** A key column stands in `_id`: as it is, or as a field of it where the key has several columns. */
+function cellOf(document: Document, column: string): unknown {
+  if (Object.hasOwn(document, column)) return document[column];
+  const id = document._id as unknown;
+  return id !== null && typeof id === 'object' && Object.hasOwn(id, column) ? (id as Document)[column] : id;
+}
+
+const textOf = (value: unknown): string | null => (value === null || value === undefined ? null : String(value));
+
+const cellsOf = (table: Table, rows: readonly Readonly<Record<string, string | null>>[]): readonly Cells[] =>
+  rows.map((row) => table.columns.map(({ name }) => row[name]!));
+
+async function fillTable(engine: Exclude<EndName, 'mongodb'>, table: Table, query: SqlEnd['query']): Promise<void> {
+  const columns = table.columns.map(({ name, type, length }, i) => {
+    const native = type === 'int' ? 'bigint' : `varchar(${length ?? 2000})${table.key.includes(i) ? ` ${textTypes[engine]}` : ''}`;
+    return `${name} ${native}${table.key.includes(i) ? ' NOT NULL' : ''}`;
+  });
+  const key = table.key.length > 0 ? [`PRIMARY KEY (${table.key.map((i) => table.columns[i]!.name).join(', ')})`] : [];
+  await query(`CREATE TABLE ${table.name} (${[...columns, ...key].join(', ')})`);
+  for (let i = 0; i < table.rows.length; i += 1_000) {
+    await query(`INSERT INTO ${table.name} VALUES ${table.rows.slice(i, i + 1_000).map((row) => `(${row.map(literal).join(', ')})`).join(', ')}`);
+  }
+}
+
+/** Every engine reads digits in quotes as a number, and none of these texts has a backslash. */
+export function literal(cell: string | null): string {
+  return cell === null ? 'NULL' : `'${cell.replaceAll("'", "''")}'`;
+}
+
+/** Free pages all over the files, so that an update moves a row behind the cursors as often as before them. */
+async function makeRoomBehind(tables: readonly Table[], query: SqlEnd['query']): Promise<void> {
+  for (const { name } of tables) {
+    await query(`DELETE FROM ${name} WHERE (ctid::text::point)[0]::int % 7 = 0 AND (SELECT relpages FROM pg_class WHERE oid = '${name}'::regclass) > 7`);
+    await query(`VACUUM ${name}`);
+    await query(`ANALYZE ${name}`);
+  }
+}

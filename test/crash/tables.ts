@@ -1,0 +1,48 @@
+import type { Table } from './ends.js';
+
+/** Deterministic numbers in [0, 1). */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export const noteOf = (n: number): string | null => (n % 11 === 0 ? null : `it's note ${n} é😀 ${'n'.repeat(n % 60)}`);
+
+/** Large rows, so that a few thousand of them are several tasks with many batches. */
+const items = (count: number, width: number): Table => ({
+  name: 'items', key: [0],
+  columns: [{ name: 'id', type: 'int' }, { name: 'n', type: 'int' }, { name: 'note', type: 'text' }, { name: 'pad', type: 'text' }],
+  rows: Array.from({ length: count }, (_, i) => [String(i + 1), String(i % 97), noteOf(i), `${i}-`.repeat(width / 5).slice(0, width)]),
+});
+
+const pairs = (count: number): Table => ({
+  name: 'pairs', key: [1, 0],
+  columns: [{ name: 'name', type: 'text', length: 60 }, { name: 'tenant', type: 'int' }, { name: 'v', type: 'int' }, { name: 'note', type: 'text' }],
+  rows: Array.from({ length: count }, (_, i) => [`name ${i % 1_000}`, String(Math.floor(i / 1_000)), String(i), noteOf(i)]),
+});
+
+const words = (count: number): Table => ({
+  name: 'words', key: [0],
+  columns: [{ name: 'word', type: 'text', length: 60 }, { name: 'n', type: 'int' }],
+  rows: Array.from({ length: count }, (_, i) => [`${String.fromCharCode(97 + (i % 26))}-word-${i}`, String(i)]),
+});
+
+/** No key, and every row several times. */
+const log = (count: number): Table => ({
+  name: 'log', key: [],
+  columns: [{ name: 'n', type: 'int' }, { name: 'what', type: 'text' }],
+  rows: Array.from({ length: count }, (_, i) => [String(i % 500), i % 7 === 0 ? null : `event ${i % 40}`]),
+});
+
+const nothing: Table = { name: 'nothing', key: [0], columns: [{ name: 'id', type: 'int' }, { name: 'n', type: 'int' }], rows: [] };
+
+/** What the tests copy. Collections have no composite key here, and all have a key. */
+export function tablesOf(size: { readonly rows: number; readonly width: number }, documents = false): readonly Table[] {
+  const { rows, width } = size;
+  return documents ? [items(rows, width), words(rows / 4)] : [items(rows, width), pairs(rows / 4), words(rows / 4), log(rows / 4), nothing];
+}
