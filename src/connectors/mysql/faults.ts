@@ -8,6 +8,8 @@ const byNumber: ReadonlyMap<number, ErrorCode> = new Map([
   ...numbers('denied', [1044, 1045, 1095, 1130, 1142, 1143, 1227, 1275, 1290, 1370, 1410, 1698, 1792, 1820, 1836, 1862, 3118, 3159, 4151]),
   ...numbers('disk-full', [3, 1021, 1026, 1114, 3675]),
   ...numbers('connection-lost', [1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 3169, 4031]),
+  // A table that was altered is not in an older snapshot.
+  ...numbers('source-lost', [1412]),
   ...numbers('unreachable', [1040, 1049, 1203, 1226, 1129]),
   ...numbers('data', [
     1048, 1062, 1136, 1153, 1261, 1262, 1263, 1264, 1265, 1292, 1300, 1301, 1364, 1366, 1367, 1406, 1411, 1416, 1441, 1451, 1452,

@@ -123,7 +123,7 @@ export async function judged(action: () => Promise<Trouble | undefined>): Promis
 }
 
 export function unnamed(reason: string): Trouble {
-  return { reason, named: new Map() };
+  return { reason: reason.replace(/ at row \d+$/, ''), named: new Map() };
 }
 
 async function warned(session: Session, done: Done, signal: AbortSignal): Promise<Trouble> {
@@ -131,9 +131,9 @@ async function warned(session: Session, done: Done, signal: AbortSignal): Promis
   const named = new Map<number, string>();
   for (const [, , message] of warnings) {
     const row = /\bat row (\d+)/.exec(message ?? '')?.[1];
-    if (row !== undefined && !named.has(Number(row) - 1)) named.set(Number(row) - 1, message!);
+    if (row !== undefined && !named.has(Number(row) - 1)) named.set(Number(row) - 1, message!.replace(/ at row \d+$/, ''));
   }
-  return { reason: warnings[0]?.[2] ?? `the server left lines out: ${done.info}`, named };
+  return { ...unnamed(warnings[0]?.[2] ?? `the server left lines out: ${done.info}`), named };
 }
 
 async function firstWarning(session: Session, signal: AbortSignal): Promise<string> {

@@ -44,7 +44,7 @@ export function pool({ size, open }: PoolOptions): Pool {
       waiting.shift()?.();
     },
     async [Symbol.asyncDispose]() {
-      for (const session of all) session.destroy();
+      await Promise.all([...all].map((session) => session.close()));
       all.clear();
     },
   };
@@ -75,7 +75,7 @@ export function fixedPool(sessions: readonly Session[]): Pool {
       waiting.shift()?.();
     },
     async [Symbol.asyncDispose]() {
-      for (const session of sessions) session.destroy();
+      await Promise.all(sessions.map((session) => session.close()));
     },
   };
 }

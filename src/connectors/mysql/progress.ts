@@ -57,9 +57,17 @@ export async function recorded(ledger: Ledger, run: string, batch: Batch, sessio
 
 export async function record(ledger: Ledger, run: string, batch: Batch, rejects: ReadonlyMap<number, string>, session: Session, signal: AbortSignal): Promise<void> {
   const cursor = batch.cursor === undefined ? 'NULL' : quote(batch.cursor);
-  const reasons = rejects.size === 0 ? 'NULL' : quote(JSON.stringify([...rejects]));
+  const reasons = rejects.size === 0 ? 'NULL' : quote(spelledRejects(rejects));
   await session.run(`REPLACE INTO ${ledger.rows} VALUES (${quote(run)}, 'batch', ${quote(batch.task)}, ${batch.sequence}, ${cursor}, ${batch.count - rejects.size}, 0, ${reasons})`, signal);
 }
+
+/** The reasons stand there for a redo only: in a heap of rejects they are left out, for the sake of `max_allowed_packet`. */
+function spelledRejects(rejects: ReadonlyMap<number, string>): string {
+  const whole = JSON.stringify([...rejects]);
+  return whole.length < mostReasons ? whole : JSON.stringify([...rejects.keys()].map((line) => [line, 'rejected when the batch was first written']));
+}
+
+const mostReasons = 4 << 20;
 
 export async function recordDone(ledger: Ledger, run: string, { task, sequence, rows }: Barrier, session: Session, signal: AbortSignal): Promise<void> {
   await session.run(`DELETE FROM ${ledger.rows} WHERE run = ${quote(run)} AND kind = 'batch' AND task = ${quote(task)}`, signal);

@@ -14,12 +14,28 @@ import { isZerofill } from './types.js';
  */
 export async function* read(job: ReadJob, table: Table | undefined, session: Session, limits: LineLimits, signal: AbortSignal): AsyncGenerator<Batch> {
   const { shape } = job;
-  if (!table) throw new DsyncError('refused', `${shape.namespace} is not there any more`, { namespace: shape.namespace });
+  refuseOtherColumns(shape, table);
   const ordered = shape.key.length > 0 && isCursor(shape) ? shape.key : undefined;
   const sql = selectOf(job, ordered && table.keyIndex);
   const batches = stream(session, sql, 'text', lineCollector(job, limits, ordered), signal);
   if (job.format === 'delimited') yield* batches;
   else yield* decoded(batches, shape);
+}
+
+/** Fails with `usage` where the server does not understand a filter. */
+export async function checkFilter(shape: Shape, where: string, session: Session, signal: AbortSignal): Promise<void> {
+  try {
+    await session.rows(`EXPLAIN SELECT 1 FROM ${tableName(shape.schema, shape.name)} WHERE (${where})`, signal);
+  } catch (error) {
+    if (!(error instanceof DsyncError) || !['internal', 'data'].includes(error.code)) throw error;
+    throw new DsyncError('usage', `the filter of ${shape.namespace} is no condition that ${session.version.text} knows: ${error.message}`, { namespace: shape.namespace, cause: error.cause });
+  }
+}
+
+function refuseOtherColumns(shape: Shape, table: Table | undefined): asserts table is Table {
+  const spelled = (columns: readonly Column[] | undefined) => JSON.stringify(columns?.map(({ name: column, native }) => [column, native]));
+  if (spelled(table?.shape.columns) === spelled(shape.columns)) return;
+  throw new DsyncError('refused', `${shape.namespace} was changed or dropped since the run began`, { namespace: shape.namespace, remedy: 'start over with a new run' });
 }
 
 async function* decoded(batches: AsyncIterable<Batch>, shape: Shape): AsyncGenerator<Batch> {

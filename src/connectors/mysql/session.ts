@@ -26,14 +26,17 @@ export interface SessionOptions {
 }
 
 const killSeconds = 1;
+const closeSeconds = 1;
+const serverPlace = "CONCAT_WS(' ', @@server_id, @@hostname, @@port)";
 
 /** Connects, trying TLS and plain as the address says, and pins the session's settings. */
 export async function connect(options: SessionOptions, signal: AbortSignal): Promise<Session> {
   const connection = await dial(options.address, signal);
   const session = new Session(connection, options);
   try {
-    const [[version]] = await session.rows('SELECT version()', signal);
+    const [[version, id, place]] = await session.rows(`SELECT version(), connection_id(), ${serverPlace}`, signal);
     session.version = versionOf(version ?? '');
+    session.ownServer = Number(id) === session.id ? place ?? undefined : undefined;
     const { needed, wished } = options.settings(session.version);
     for (const statement of needed) await session.run(statement, signal);
     for (const statement of wished) await session.run(statement, signal).catch(() => undefined);
@@ -48,6 +51,8 @@ export async function connect(options: SessionOptions, signal: AbortSignal): Pro
 /** One connection with pinned settings. Its methods fail with a classified `DsyncError`, or with the signal's reason. */
 export class Session {
   version: Version = { flavour: 'mysql', number: 0, text: '' };
+  /** Where KILL with this session's id ends this session and no other; undefined behind a proxy that numbers sessions itself. */
+  ownServer: string | undefined;
   readonly connection: Connection;
   readonly #options: SessionOptions;
   #lost: DsyncError | undefined;
@@ -87,15 +92,26 @@ export class Session {
 
   /** Ends the running statement, not the connection, from a second connection. */
   async cancel(): Promise<void> {
-    await kill(this.#options.address, `KILL QUERY ${this.id}`);
+    await this.#kill('KILL QUERY');
   }
 
   /** Closes at once; what the server still does for this session is ended there too. */
   destroy(): void {
     const working = this.#lost === undefined && isWorking(this.connection);
-    this.#lost ??= this.fault(new Error('the connection was closed'));
-    if (working) kill(this.#options.address, `KILL ${this.id}`).catch(() => undefined);
+    this.#lose(new Error('the connection was closed'));
+    if (working) this.#kill('KILL').catch(() => undefined);
     (this.connection as unknown as { stream: { destroy(): void } }).stream.destroy();
+    this.connection.destroy();
+  }
+
+  /** Says goodbye, so that the server logs no broken connection. */
+  async close(): Promise<void> {
+    if (this.#lost || isWorking(this.connection)) return this.destroy();
+    this.#lose(new Error('the connection was closed'));
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, closeSeconds * 1000);
+      this.connection.end(() => { clearTimeout(timer); resolve(); });
+    });
     this.connection.destroy();
   }
 
@@ -119,6 +135,19 @@ export class Session {
         reject(fault);
       });
     });
+  }
+
+  /** From a second connection, if that reaches the same server. */
+  async #kill(how: 'KILL' | 'KILL QUERY'): Promise<void> {
+    if (this.ownServer === undefined) return;
+    const signal = AbortSignal.timeout(killSeconds * 1000);
+    const second = new Session(await dial(this.#options.address, signal), this.#options);
+    try {
+      const [[place]] = await second.rows(`SELECT ${serverPlace}`, signal);
+      if (place === this.ownServer) await second.run(`${how} ${this.id}`, signal);
+    } finally {
+      second.connection.destroy();
+    }
   }
 
   #lose(error: unknown): void {
@@ -175,16 +204,6 @@ function dialOnce(address: Address, tls: Tls | undefined, signal: AbortSignal, s
       else resolve(connection);
     });
   });
-}
-
-async function kill(address: Address, statement: string): Promise<void> {
-  const signal = AbortSignal.timeout(killSeconds * 1000);
-  const connection = await dial(address, signal);
-  await new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
-    connection.query(statement, () => resolve());
-  });
-  connection.destroy();
 }
 
 function isWorking(connection: Connection): boolean {

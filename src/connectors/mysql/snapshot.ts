@@ -3,7 +3,7 @@ import { DsyncError, messageOf } from '../../errors.js';
 import { readTable, type Table } from './catalogue.js';
 import { divide, partsOf } from './ranges.js';
 import { fixedPool, withSession } from './pool.js';
-import { read } from './read.js';
+import { checkFilter, read } from './read.js';
 import { scan } from './scan.js';
 import { tableName, type Session } from './session.js';
 import type { LineLimits } from './lines.js';
@@ -34,7 +34,10 @@ export async function openSnapshot(shapes: readonly Shape[], ports: SnapshotPort
   };
   return {
     moment,
-    plan: (shape, options, inner) => withSession(readers, inner, (session) => divide(shape, options, session, inner)),
+    plan: (shape, options, inner) => withSession(readers, inner, async (session) => {
+      if (options.where !== undefined) await checkFilter(shape, options.where, session, inner);
+      return divide(shape, options, session, inner);
+    }),
     parts: (shape, rows, inner) => withSession(readers, inner, (session) => partsOf(shape, rows, session, inner)),
     async *read(job, inner) {
       const session = await readers.take(inner);
@@ -54,7 +57,7 @@ export async function openSnapshot(shapes: readonly Shape[], ports: SnapshotPort
     },
     async [Symbol.asyncDispose]() {
       await readers[Symbol.asyncDispose]();
-      ports.control.destroy();
+      await ports.control.close();
     },
   };
 }

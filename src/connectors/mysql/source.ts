@@ -37,7 +37,7 @@ export async function openSource(address: Address, options: OpenOptions): Promis
         throw error;
       }
     },
-    async [Symbol.asyncDispose]() { control.destroy(); },
+    [Symbol.asyncDispose]: () => control.close(),
   };
 }
 
