@@ -184,10 +184,10 @@ function idWriter(columns: readonly Column[], positions: readonly number[]): Wri
   const [only] = columns;
   if (!only) return () => {};
   if (columns.length === 1) {
-    const put = putter({ ...only, name: '_id' });
+    const put = putter(only, '_id');
     return (writer, row) => put(writer, row[positions[0]!]!);
   }
-  const putters = columns.map(putter), name = Buffer.from('_id\0');
+  const putters = columns.map((column) => putter(column)), name = Buffer.from('_id\0');
   return (writer, row) => {
     writer.field(bsonType.document, name);
     const open = writer.open();
@@ -199,8 +199,8 @@ function idWriter(columns: readonly Column[], positions: readonly number[]): Wri
 type Put = (writer: BsonWriter, value: Value) => void;
 type PutSome = (writer: BsonWriter, value: Exclude<Value, null>) => void;
 
-function putter(column: Column): Put {
-  const name = Buffer.from(`${column.name}\0`), put = valuePutter(keptAs(column.type), name);
+function putter(column: Column, field = column.name): Put {
+  const name = Buffer.from(`${field}\0`), put = valuePutter(keptAs(column.type), name);
   return (writer, value) => {
     try {
       if (value === null) writer.field(bsonType.null, name);

@@ -59,8 +59,7 @@ function arrayJson(bytes: Buffer, start: number, end: number, depth: number): st
 
 function double(value: number): string {
   if (Object.is(value, -0)) return '-0.0';
-  const text = String(value);
-  return /^-?\d+$/.test(text) ? `${text}.0` : text;
+  return Number.isInteger(value) ? value.toFixed(1) : String(value);
 }
 
 function bool(byte: number): string {

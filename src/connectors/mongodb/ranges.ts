@@ -87,7 +87,7 @@ const whereRemedy = `write a filter of MongoDB as Extended JSON: --where 'orders
 function afterFilter(range: string | undefined, after: string): string {
   if (range?.startsWith('{"_id":')) return `{"_id":{"$gt":${after}}}`;
   const bracket = bracketOf(after);
-  const earlier = order.slice(0, order.indexOf(bracket)).map(ofType);
+  const earlier = order.slice(0, order.indexOf(bracket)).filter((type) => type !== 'javascript').map(ofType);
   const nans = bracket === 'number' ? [`{"_id":${nan}}`] : [];
   const upTo = after === nan ? [] : [`{"_id":{"$lte":${after}}}`];
   return `{"$nor":[${[...earlier, ...nans, ...upTo].join(',')}]}`;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { MongoClient, MongoError, MongoNetworkError, MongoServerError, MongoServerSelectionError, type Document } from 'mongodb';
 import type { OpenOptions } from '../../contract.js';
 import { DsyncError, messageOf, type ErrorCode } from '../../errors.js';
@@ -81,6 +82,8 @@ export async function ifSupported<T>(reply: Promise<T>): Promise<T | undefined> 
 async function attempt<T>(what: string, signal: AbortSignal, lost: Lost, action: () => Promise<T>): Promise<T> {
   try {
     signal.throwIfAborted();
+    // Commands of many tasks listen to one signal at once, the driver's own among them: no leak to warn of.
+    setMaxListeners(0, signal);
     return await untilAborted(action(), signal);
   } catch (error) {
     if (signal.aborted) throw signal.reason;

@@ -11,7 +11,9 @@ export function stagingOf(run: string, { schema, name }: Pick<Shape, 'schema' | 
 }
 
 export async function hasCollection({ client, attempt }: Session, { database, collection }: Place, signal: AbortSignal): Promise<boolean> {
-  return attempt(`looking for ${database}.${collection}`, signal, () => client.db(database).listCollections({ name: collection }, { nameOnly: true, signal }).hasNext());
+  // Not every server heeds the filter.
+  const found = await attempt(`looking for ${database}.${collection}`, signal, () => client.db(database).listCollections({ name: collection }, { nameOnly: true, signal }).toArray());
+  return found.some(({ name }) => name === collection);
 }
 
 export async function createCollection({ client, attempt }: Session, { database, collection }: Place, signal: AbortSignal): Promise<void> {
@@ -22,8 +24,10 @@ export async function createCollection({ client, attempt }: Session, { database,
 
 const alreadyThere = 48;
 
-export async function dropCollection({ client, attempt }: Session, { database, collection }: Place, signal: AbortSignal): Promise<void> {
-  await attempt(`dropping ${database}.${collection}`, signal, () => client.db(database).dropCollection(collection, { writeConcern: durable }));
+export async function dropCollection(session: Session, place: Place, signal: AbortSignal): Promise<void> {
+  const { database, collection } = place;
+  if (!await hasCollection(session, place, signal)) return;
+  await session.attempt(`dropping ${database}.${collection}`, signal, () => session.client.db(database).dropCollection(collection, { writeConcern: durable }));
 }
 
 /** Puts the staged rows in the place of the target's, whose indexes stay; or, with `keepRows`, beside them. */

@@ -22,7 +22,8 @@ export async function collectionFor(session: Session, source: Shape, { schema = 
 
 /** Does a collection of this name stand? A view, a time series and a capped collection are refused: they lose or refuse rows. */
 async function standing({ client, attempt }: Session, schema: string, name: string, signal: AbortSignal): Promise<boolean> {
-  const found = await attempt(`looking for ${schema}.${name}`, signal, () => client.db(schema).listCollections({ name }, { signal }).next());
+  const infos = await attempt(`looking for ${schema}.${name}`, signal, () => client.db(schema).listCollections({ name }, { signal }).toArray());
+  const found = infos.find((info) => info.name === name);
   if (!found) return false;
   const { type = 'collection', options } = found as { readonly type?: string; readonly options?: { readonly capped?: boolean } };
   const unfit = type !== 'collection' ? `a ${type}` : options?.capped === true ? 'a capped collection' : undefined;
@@ -41,5 +42,5 @@ function refuseName(source: Shape, schema: string, name: string): void {
 
 function refuseSharedNames(source: Shape, names: readonly string[]): void {
   const unfit = source.columns.filter((_, i) => names.indexOf(names[i]!) !== i || names[i]!.includes('\0'));
-  if (unfit.length > 0) throw new DsyncError('refused', `${source.namespace}: ${unfit.map(({ name }) => name).join(', ')} would share the name of another field, or can't be one`);
+  if (unfit.length > 0) throw new DsyncError('refused', `${source.namespace}: ${unfit.map(({ name }) => name).join(', ')} can't be the name of a field on MongoDB, or would be that of another column's`);
 }
