@@ -79,12 +79,15 @@ function misfit(source: Shape, target: string, problems: readonly string[]): Dsy
 async function placesFor(session: Session, source: Shape, signal: AbortSignal): Promise<readonly Place[]> {
   if (source.engine !== 'postgres') return source.columns.map(placeFor);
   const known = await knownTypes(session, source.columns, signal);
+  const enums = source.columns.filter(({ type }) => type.kind === 'enum').map(({ native }) => native);
   return source.columns.map((column) => {
     const here = known.get(column.native)!;
     if (column.type.kind === 'enum') return enumPlace(column, here);
-    if (here.known) return { native: column.native, type: column.type, fidelity: { level: 'exact' } };
+    const ofEnum = enums.includes(column.native.replace(/(\[\])+$/, ''));
+    if (here.known || ofEnum) return { native: column.native, type: column.type, fidelity: { level: 'exact' } };
     const place = placeFor(column);
-    return 'refused' in place ? { refused: here.extension ? `it needs the extension ${here.extension}: CREATE EXTENSION ${here.extension}` : place.refused } : place;
+    if (!('refused' in place)) return place;
+    return { refused: here.extension ? `it needs the extension ${here.extension}: CREATE EXTENSION ${here.extension}` : `the destination has no such type: make it first, as it is in the source` };
   });
 }
 
@@ -92,18 +95,23 @@ interface KnownType { readonly known: boolean; readonly labels?: readonly string
 
 /** Which of these types there are here; for those that there are not, the extension that has them. */
 async function knownTypes(session: Session, columns: readonly Column[], signal: AbortSignal): Promise<ReadonlyMap<string, KnownType>> {
-  const names = [...new Set(columns.map(({ native }) => native))];
+  const asked = [...new Set(columns.map(({ native }) => native))].map((native) => ({ native, extension: extensionOf(native) }));
   const rows = await session.query(`
     SELECT t.native, to_regtype(t.native) IS NOT NULL, (SELECT json_agg(e.enumlabel) FROM pg_enum e WHERE e.enumtypid = to_regtype(t.native)), x.name
-    FROM json_array_elements_text($1::json) t (native)
-    LEFT JOIN pg_available_extensions x ON x.name = coalesce($2::json ->> bare(t.native), bare(t.native)) AND x.installed_version IS NULL`.replaceAll('bare(t.native)', bareName),
-  signal, [JSON.stringify(names), JSON.stringify(extensions)]);
+    FROM json_to_recordset($1::json) t (native text, extension text)
+    LEFT JOIN pg_available_extensions x ON x.name = t.extension AND x.installed_version IS NULL`, signal, [JSON.stringify(asked)]);
   return new Map(rows.map(([native, known, labels, extension]) => [native!, { known: known === 't', ...(labels && { labels: JSON.parse(labels) as string[] }), ...(extension && { extension }) }]));
 }
 
-/** `public.geometry(Point,4326)[]` → `geometry`. */
-const bareName = "regexp_replace(t.native, '^.*\\.|[(\\[].*$', '', 'g')";
-const extensions = { geometry: 'postgis', geography: 'postgis', raster: 'postgis_raster', halfvec: 'vector', sparsevec: 'vector', lquery: 'ltree', ltxtquery: 'ltree', gtsvector: 'pg_trgm' };
+/** `public.geometry(Point,4326)[]` → `postgis`. Most extensions are named after their type. */
+function extensionOf(native: string): string {
+  const bare = native.replace(/[([].*$/, '').replace(/^.*\./, '').replaceAll('"', '');
+  return extensions[bare] ?? bare;
+}
+
+const extensions: Readonly<Record<string, string>> = {
+  geometry: 'postgis', geography: 'postgis', raster: 'postgis_raster', halfvec: 'vector', sparsevec: 'vector', lquery: 'ltree', ltxtquery: 'ltree',
+};
 
 /** An enum of the same name is made if there is none; a standing one must know all labels. */
 function enumPlace(column: Column, here: KnownType): Place {
