@@ -10,7 +10,7 @@ export async function expectTables(end: End, tables: readonly FixtureTable[], na
     const found = await end.read(nameThere(table.name), table.columns).catch((error: unknown) => String(error));
     const located = (fault: string): string => `${end.name} ${nameThere(table.name)}: ${fault}`;
     if (typeof found === 'string') faults.push(located(found));
-    else faults.push(...faultsOf(table, found).slice(0, 20).map(located));
+    else faults.push(...faultsOf(table, found).slice(0, 8).map(located));
   }
   expect(faults, `${faults.length} cells or rows are not as they were written`).toEqual([]);
 }
@@ -24,6 +24,7 @@ const textOf = (cell: FixtureCell): string | null => (Buffer.isBuffer(cell) ? ce
 
 export function faultsOf(table: FixtureTable, found: readonly Cells[]): readonly string[] {
   const expected = writtenRows(table);
+  if (found.length === 0 && expected.length > 3) return [`all ${expected.length} rows are missing`];
   return table.key.length > 0 ? faultsByKey(table, expected, found) : faultsByCount(expected, found);
 }
 

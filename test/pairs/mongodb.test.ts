@@ -52,7 +52,7 @@ async function bytesById(database: FreshMongoDatabase, name: string): Promise<Re
 
 async function jsonById(database: FreshMongoDatabase, name: string): Promise<ReadonlyMap<string, string>> {
   const found = await database.db.collection(name).find({}, { raw: true }).toArray() as unknown as Buffer[];
-  return new Map(found.map((bytes) => [spellJson(JSON.stringify(idOf(bytes))), spellJson(BSON.EJSON.stringify(parsed(bytes), { relaxed: false }))]));
+  return new Map(found.map((bytes) => [JSON.stringify(idOf(bytes)), spellJson(BSON.EJSON.stringify(parsed(bytes), { relaxed: false }))]));
 }
 
 const parsed = (bytes: Buffer): BSON.Document => BSON.deserialize(bytes, { promoteValues: false, promoteBuffers: false, promoteLongs: false, bsonRegExp: true });
@@ -60,7 +60,7 @@ const idOf = (bytes: Buffer): unknown => BSON.EJSON.serialize(parsed(bytes), { r
 
 async function storedJson(end: End, name: string): Promise<ReadonlyMap<string, string>> {
   const rows = await end.read(name, ['_id', 'document'].map((column) => ({ name: column, kind: 'text', types: {} })));
-  return new Map(rows.map(([id, document]) => [spellJson(id!), spellJson(document!)]));
+  return new Map(rows.map(([id, document]) => [id!, spellJson(document!)]));
 }
 
 function differences(name: string, expected: ReadonlyMap<string, string>, found: ReadonlyMap<string, string> | string): readonly string[] {
