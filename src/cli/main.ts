@@ -79,12 +79,18 @@ function misread(error: unknown, { argv, stdout, stderr, env }: Surroundings): n
   const voice = new Voice(stdout, stderr);
   voice.hide(...argv);
   voice.tell(failureText(known));
-  if (env.DSYNC_DEBUG) voice.tell(traceText(error));
+  if (env.DSYNC_DEBUG) voice.tell(traceText(known));
   if (argv.includes('--json')) voice.say(`${JSON.stringify(failureDocument(known, undefined), null, 2)}\n`);
   return statusOf(known, undefined);
 }
 
 function usageError(error: CommanderError): DsyncError {
-  const message = error.code === 'commander.help' ? 'no command is given' : error.message.replace(/^error: /, '');
-  return new DsyncError('usage', message, { remedy: 'dsync --help lists the commands, dsync COMMAND --help the flags of one' });
+  return new DsyncError('usage', mistakeOf(error), { remedy: 'dsync --help lists the commands, dsync COMMAND --help the flags of one' });
+}
+
+function mistakeOf({ code, message }: CommanderError): string {
+  if (code === 'commander.help') return 'no command is given';
+  // What stands in a command's place and looks like a URL, or like half of one, may hold a password: it is not repeated.
+  if (code === 'commander.unknownCommand' && /[:@]/.test(message.replace(/^error:/, ''))) return 'a command comes first: dsync sync SOURCE DESTINATION';
+  return message.replace(/^error: /, '');
 }

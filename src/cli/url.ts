@@ -3,7 +3,7 @@ import { DsyncError } from '../errors.js';
 
 /**
  * The one place that knows where passwords stand in URLs. Names in `${…}` are no secrets: they stay as they are written.
- * `scheme://user:password@hosts/path?query`; URLs without `//` (`sqlite:FILE`) have no user.
+ * `scheme://user:password@hosts/path?query`; a URL without hosts (`sqlite:FILE`) has no user either.
  */
 interface Parts {
   /** With its `://`, or its colon. */
@@ -19,6 +19,7 @@ interface Parts {
 
 const withAuthority = /^([a-z][a-z0-9+.-]*:\/\/)(?:([^/?#]*)@)?([^?#]*)(?:\?([^#]*))?(#.*)?$/is;
 const withoutAuthority = /^([a-z][a-z0-9+.-]*:)()([^?]*)(?:\?(.*))?()$/is;
+const hostless = /^(sqlite|file|generator|memory|null):/i;
 const secretName = /passw|passphrase|pwd|secret|token/i;
 const name = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
 const onlyNames = /^(\$\{[A-Za-z_][A-Za-z0-9_]*\})*$/;
@@ -30,7 +31,7 @@ export type End = 'source' | 'destination';
  */
 export function expanded(written: string, env: Readonly<Record<string, string | undefined>>, end: End): string {
   checkNames(written, end);
-  const authority = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*@/i.exec(written)?.[0] ?? '';
+  const authority = hostless.test(written) ? '' : /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*@/i.exec(written)?.[0] ?? '';
   const value = (variable: string) => env[variable] ?? fail(`the ${end} URL uses \${${variable}}, but the environment has no ${variable}`, `export ${variable}=…`);
   const url = authority.replace(name, (_, variable: string) => encodeURIComponent(value(variable)))
     + written.slice(authority.length).replace(name, (_, variable: string) => value(variable));
@@ -71,8 +72,8 @@ export function schemeOf(url: string): string {
 
 /** A file's path made absolute, so that `resume` finds it from anywhere. */
 export function absolute(url: string, folder: string): string {
-  const [, scheme, path, query] = /^(sqlite:|file:)(?!\/|:memory:)([^?]+)(\?.*)?$/is.exec(url) ?? [];
-  return path ? `${scheme}${resolve(folder, path)}${query ?? ''}` : url;
+  const [, scheme, slashes, path, query] = /^(sqlite:|file:)(\/\/)?(?!\/|:memory:)([^?]+)(\?.*)?$/is.exec(url) ?? [];
+  return path ? `${scheme}${resolve(folder, slashes ? decoded(path) : path)}${query ?? ''}` : url;
 }
 
 /** Blots the secrets of these URLs out of any text, whoever wrote it, and passwords of other URLs as far as they look like one. */
@@ -83,15 +84,19 @@ export function scrubber(urls: readonly string[]): (text: string) => string {
 
 // A secret of a few letters, or one that stands openly in the rest of the URL, would only make the text unreadable.
 function secretsOf(url: string): readonly string[] {
-  const parts = partsOf(url);
   const open = withoutSecrets(url);
-  const raw = [parts?.password, ...(parts?.query.filter(isSecret).map(valueOf) ?? [])].filter((text) => text !== undefined);
-  const spellings = raw.flatMap((text) => [text, decoded(text), encodeURIComponent(decoded(text))]).flatMap((text) => [text, JSON.stringify(text).slice(1, -1)]);
+  const spellings = rawSecretsOf(url).flatMap((text) => [text, decoded(text), encodeURIComponent(decoded(text))]).flatMap((text) => [text, JSON.stringify(text).slice(1, -1)]);
   return spellings.filter((text) => text.length > 3 && !open.includes(text));
 }
 
+function rawSecretsOf(url: string): readonly string[] {
+  if (isAmbiguous(url)) return [url.slice(url.indexOf(':', url.indexOf('//')) + 1, url.lastIndexOf('@'))];
+  const parts = partsOf(url);
+  return [...(parts?.password === undefined ? [] : [parts.password]), ...(parts?.query.filter(isSecret).map(valueOf) ?? [])];
+}
+
 function partsOf(url: string): Parts | undefined {
-  const found = withAuthority.exec(url) ?? withoutAuthority.exec(url);
+  const found = (hostless.test(url) ? null : withAuthority.exec(url)) ?? withoutAuthority.exec(url);
   if (!found) return undefined;
   const [, scheme, userinfo, place, query, fragment] = found;
   const colon = userinfo?.indexOf(':') ?? -1;
@@ -134,7 +139,7 @@ function decoded(text: string): string {
 /** An unencoded / ? or # in a password ends the authority too early: what follows it may be secret. */
 function isAmbiguous(url: string): boolean {
   const [, authority, rest] = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/is.exec(url) ?? [];
-  if (authority === undefined || authority.includes('@') || !rest.includes('@')) return false;
+  if (authority === undefined || hostless.test(url) || authority.includes('@') || !rest.includes('@')) return false;
   const [path] = rest.split('?', 1);
   return path.includes('@') || nameOf(rest.slice(path.length + 1)).includes('@') || /:(?!\d*(,|$))[^\]]*$/.test(authority);
 }

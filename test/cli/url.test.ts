@@ -19,6 +19,7 @@ describe('a URL without its secrets', () => {
     ['postgres:///shop?password=${PW}', 'postgres:///shop?password=${PW}'],
     ['${DATABASE_URL}', '${DATABASE_URL}'],
     ['sqlite:/data/a@b#c.db', 'sqlite:/data/a@b#c.db'],
+    ['sqlite:///data/a:b@c.db', 'sqlite:///data/a:b@c.db'],
     ['generator:?rows=1000&key=uuid', 'generator:?rows=1000&key=uuid'],
     ['null:', 'null:'],
     ['no url at all', 'no url at all'],
@@ -83,8 +84,8 @@ describe('a password from elsewhere', () => {
 });
 
 test('a file is found from any folder; others stay as they are', () => {
-  expect(['sqlite:a.db', 'sqlite:./a.db?mode=ro', 'sqlite:/x/a.db', 'sqlite::memory:', 'file:out', 'postgres://db1/a', 'null:'].map((url) => absolute(url, '/home/ada')))
-    .toEqual(['sqlite:/home/ada/a.db', 'sqlite:/home/ada/a.db?mode=ro', 'sqlite:/x/a.db', 'sqlite::memory:', 'file:/home/ada/out', 'postgres://db1/a', 'null:']);
+  expect(['sqlite:a.db', 'sqlite:./a.db?mode=ro', 'sqlite:/x/a.db', 'sqlite:///x/a.db', 'sqlite://a%20b.db', 'sqlite::memory:', 'file:out', 'postgres://db1/a', 'null:'].map((url) => absolute(url, '/home/ada')))
+    .toEqual(['sqlite:/home/ada/a.db', 'sqlite:/home/ada/a.db?mode=ro', 'sqlite:/x/a.db', 'sqlite:///x/a.db', 'sqlite:/home/ada/a b.db', 'sqlite::memory:', 'file:/home/ada/out', 'postgres://db1/a', 'null:']);
 });
 
 describe('any text', () => {
@@ -92,6 +93,7 @@ describe('any text', () => {
     const scrub = scrubber(['postgres://ada:p%40ss"word@db1/shop', 'mongodb://h1/shop?tlsCertificateKeyFilePassword=hunter22']);
     expect(scrub('tried p@ss"word, p%40ss"word, p%40ss%22word and hunter22')).toBe('tried ***, ***, *** and ***');
     expect(scrub(JSON.stringify({ message: 'p@ss"word' }))).toBe('{"message":"***"}');
+    expect(scrubber(['postgres://ada:hun/ter22@db1/shop'])('no host ada:hun/ter22')).toBe('no host ada:***');
   });
 
   test('loses what looks like the password of another URL', () => {
