@@ -3,7 +3,7 @@ declare global {
   interface String { isWellFormed(): boolean }
 }
 
-const tags = { null: 0, text: 1, integer: 2, bytes: 3, illFormed: 4, decimal: 5, float: 6 } as const;
+const tags = { null: 0, text: 1, integer: 2, bytes: 3, illFormed: 4, decimal: 5, float: 6, fraction: 7 } as const;
 const firstSize = 4 << 10;
 /** Up to here a loop beats a call into the engine. */
 const shortText = 32;
@@ -63,7 +63,16 @@ export class Cells {
     this.#end += 9;
   }
 
-  /** `digits` times ten to the `exponent`, without zeros at either end of the digits; or a word such as `NaN`. */
+  /** `digits` times ten to the `exponent`: at most 15 digits, the last of them no zero. */
+  fraction(digits: number, exponent: number): void {
+    this.#room(13);
+    this.#bytes[this.#end] = tags.fraction;
+    this.#view.setInt32(this.#end + 1, exponent);
+    this.#view.setFloat64(this.#end + 5, digits);
+    this.#end += 13;
+  }
+
+  /** `digits` times ten to the `exponent`, of more digits, without zeros at either end; or a word such as `NaN`. */
   decimal(digits: string, exponent: number): void {
     this.#room(9 + digits.length);
     this.#view.setInt32(this.#end + 5, exponent);

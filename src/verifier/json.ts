@@ -1,5 +1,3 @@
-import { canonicalNumber } from './numbers.js';
-
 /** What is open around the place that is being read. */
 type Open =
   | { readonly kind: 'array'; readonly items: string[] }
@@ -8,9 +6,10 @@ type Open =
 /**
  * One text per JSON value: members sorted, the last of equal names kept (as jsonb does), numbers by their worth with all
  * of their digits, strings without escapes. Undefined if the text is not JSON. As deep as memory allows.
+ * `spellNumber` gives equal numbers one text.
  */
-export function canonicalJson(text: string): string | undefined {
-  const reader = new Reader(text);
+export function canonicalJson(text: string, spellNumber: (text: string) => string | undefined): string | undefined {
+  const reader = new Reader(text, spellNumber);
   const open: Open[] = [];
   for (;;) {
     let value = reader.begin(open);
@@ -35,10 +34,12 @@ const literals: Readonly<Record<string, string>> = { t: 'true', f: 'false', n: '
 
 class Reader {
   readonly #text: string;
+  readonly #spellNumber: (text: string) => string | undefined;
   #at = 0;
 
-  constructor(text: string) {
+  constructor(text: string, spellNumber: (text: string) => string | undefined) {
     this.#text = text;
+    this.#spellNumber = spellNumber;
   }
 
   atEnd(): boolean {
@@ -97,7 +98,7 @@ class Reader {
     const found = number.exec(this.#text)?.[0];
     if (found === undefined) return undefined;
     this.#at += found.length;
-    return canonicalNumber(found) ?? found;
+    return this.#spellNumber(found) ?? found;
   }
 
   #string(): string | undefined {

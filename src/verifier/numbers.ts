@@ -1,6 +1,7 @@
 import type { Cells } from './cells.js';
 
 const decimalText = /^([+-]?)(\d*)(?:\.(\d*))?(?:e([+-]?\d{1,8}))?$/i;
+const wholeDigits = /^-?\d{1,20}$/;
 const words = new Map([['nan', 'NaN'], ['infinity', 'Infinity'], ['+infinity', 'Infinity'], ['inf', 'Infinity'], ['-infinity', '-Infinity'], ['-inf', '-Infinity']]);
 /** So many digits fit a double with any exponent of ten kept beside it. */
 const exactDigits = 15;
@@ -21,6 +22,12 @@ export function spellDecimal(text: string, cells: Cells): boolean {
 export function canonicalNumber(text: string): string | undefined {
   const parts = taken(text);
   return parts && `${parts.digits}e${parts.exponent}`;
+}
+
+/** The same for an engine that keeps 64-bit integers, and all other numbers as doubles. */
+export function canonicalDouble(text: string): string | undefined {
+  const isKept = wholeDigits.test(text) && BigInt(text) >= -(2n ** 63n) && BigInt(text) < 2n ** 64n;
+  return canonicalNumber(isKept ? text : String(Number(text)));
 }
 
 /** Plain digits with a point: most decimals there are. */
@@ -44,7 +51,7 @@ function spellShort(text: string, cells: Cells): boolean {
   }
   const signed = start === 1 ? -worth : worth;
   if (scale === 0) cells.integer(signed);
-  else cells.decimal(String(signed), -scale);
+  else cells.fraction(signed, -scale);
   return true;
 }
 
@@ -59,7 +66,9 @@ function spellLong(text: string, cells: Cells): boolean {
       return true;
     }
   }
-  cells.decimal(digits, exponent);
+  const isShort = digits.length - (digits[0] === '-' ? 1 : 0) <= exactDigits && Number.isFinite(Number(digits));
+  if (isShort) cells.fraction(Number(digits), exponent);
+  else cells.decimal(digits, exponent);
   return true;
 }
 

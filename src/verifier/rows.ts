@@ -1,13 +1,15 @@
 import xxhash, { type XXHashAPI } from 'xxhash-wasm';
-import type { Mapping, Row, Shape } from '../contract.js';
+import type { Column, Mapping, Row, Shape } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { Cells } from './cells.js';
-import { comparer, type Comparer, type Spell } from './compare.js';
+import { comparer, type Comparer, type Conversions, type Spell } from './compare.js';
 
 const seeds = [0n, 0x9e3779b97f4a7c15n] as const;
 const keySeed = 0xc2b2ae3d27d4eb4fn;
-/** Engines that give a float's -0 back as they got it; MariaDB and SQLite make it 0. */
-const signedZeroEngines: ReadonlySet<string> = new Set(['postgres', 'mongodb', 'memory', 'generator']);
+/** Engines that give a float's -0 back as they got it; MariaDB makes it 0. */
+const signedZeroEngines: ReadonlySet<string> = new Set(['postgres', 'mysql', 'mongodb', 'memory']);
+/** SQLite's REAL makes -0 0, its BLOB leaves it alone. */
+const hasNoAffinity = /^$|BLOB/i;
 const hashing: Promise<XXHashAPI> = xxhash();
 /** One for all: a row is spelled and hashed in one go. */
 const cells = new Cells();
@@ -95,6 +97,9 @@ function comparersOf({ source, target }: Mapping): readonly Comparer[] {
   if (source.columns.length !== target.columns.length) {
     throw new DsyncError('internal', `${source.namespace} has ${source.columns.length} columns, its target ${target.columns.length}`, { namespace: source.namespace });
   }
-  const signedZero = signedZeroEngines.has(source.engine) && signedZeroEngines.has(target.engine);
-  return source.columns.map((column, i) => comparer(column.type, target.columns[i].type, { signedZero }));
+  return source.columns.map((column, i) => comparer(column.type, target.columns[i].type, conversionsOf(target.columns[i], target.engine)));
+}
+
+function conversionsOf({ native, type }: Column, engine: string): Conversions {
+  return { signedZero: signedZeroEngines.has(engine) || (engine === 'sqlite' && hasNoAffinity.test(native)), doubles: engine === 'mysql' && type.kind === 'json-value' };
 }
