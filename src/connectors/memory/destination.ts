@@ -1,6 +1,7 @@
 import type { Batch, Destination, Mapping, ProgressRow, Rejected, Row, Shape, Target, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
-import { createTable, dropProgress, keyOf, keyText, progressKey, projection, put, stagingKey, tableOf, type Run, type Store } from './store.js';
+import { spellKey } from '../../source/keys.js';
+import { createTable, dropProgress, keyOf, progressKey, projection, put, stagingKey, tableOf, type Run, type Store } from './store.js';
 
 export function destination(store: Store): Destination {
   const epochs = new Map<string, number>();
@@ -60,7 +61,7 @@ export function destination(store: Store): Destination {
     async mend(run, { target }, { upserts, deletes }) {
       owned(run);
       const table = tableOf(store, target), own = projection(target, table.shape);
-      for (const key of deletes) table.rows.delete(keyText(key));
+      for (const key of deletes) table.rows.delete(spellKey(key));
       for (const row of upserts) put(table, own(row));
       return { rejected: [] };
     },
@@ -93,7 +94,7 @@ function placed(store: Store, run: string, rows: readonly Row[], mapping: Mappin
   }
   const rejected: Rejected[] = [];
   for (const row of rows) {
-    const taken = !options.overwrite && table.rows.has(keyText(keyOf(target, row)));
+    const taken = !options.overwrite && table.rows.has(spellKey(keyOf(target, row)));
     if (taken) rejected.push({ namespace: source.namespace, row, reason: 'its key is there already' });
     else put(table, own(row));
   }

@@ -1,9 +1,10 @@
 import type { Batch, Cursor, OpenOptions, Part, ReadJob, Row, ScanJob, Shape, Snapshot, Source, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { bytesOfRow, gather } from '../../source/batches.js';
+import { parseKey, spellKey } from '../../source/keys.js';
 import { partsAt } from '../../source/parts.js';
 import { isOwn, selects } from '../../source/selection.js';
-import { compareKeys, keyOf, keyText, parseKey, projection, type Store, type Table } from './store.js';
+import { compareKeys, keyOf, projection, type Store, type Table } from './store.js';
 
 export function source(store: Store, options: OpenOptions): Source {
   return {
@@ -76,7 +77,7 @@ function planned(shape: Shape, rows: readonly Row[], taskBytes: number): Task[] 
   }
   return starts.map((start, i) => {
     const end = starts[i + 1];
-    const range: Range = { from: i === 0 ? undefined : keyTextAt(shape, rows, start), to: end === undefined ? undefined : keyTextAt(shape, rows, end) };
+    const range: Range = { from: i === 0 ? undefined : keyAt(shape, rows, start), to: end === undefined ? undefined : keyAt(shape, rows, end) };
     return {
       id: `${shape.namespace}#${i}`, namespace: shape.namespace, estimatedRows: (end ?? rows.length) - start,
       ...(starts.length > 1 && { range: JSON.stringify(range) }),
@@ -89,7 +90,7 @@ function* batches(job: ReadJob, rows: readonly Row[], options: OpenOptions): Ite
   const wanted = keyed ? inRange(shape, rows, job.task.range, job.after) : rows;
   const open = gather(job, options);
   let last: Row | undefined;
-  const close = () => open.take(keyed && last ? keyText(keyOf(shape, last)) : undefined);
+  const close = () => open.take(keyed && last ? spellKey(keyOf(shape, last)) : undefined);
   for (const row of wanted) {
     const bytes = bytesOfRow(row);
     if (open.full(bytes)) yield close()!;
@@ -132,8 +133,8 @@ function inKeyOrder({ shape, rows }: Table): readonly Row[] {
   return shape.key.length > 0 ? sorted.sort((a, b) => compareKeys(keyOf(shape, a), keyOf(shape, b))) : sorted;
 }
 
-function keyTextAt(shape: Shape, rows: readonly Row[], index: number): string {
-  return keyText(keyOf(shape, rows[index]));
+function keyAt(shape: Shape, rows: readonly Row[], index: number): string {
+  return spellKey(keyOf(shape, rows[index]));
 }
 
 function byNamespace(a: Shape, b: Shape): number {

@@ -1,5 +1,6 @@
 import type { Batch, Mapping, ProgressRow, ReadJob, Row, Shape, Task, Value } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { spellKey } from '../../source/keys.js';
 
 /** Rows by key text, or by a number of their own where there is no key, in the order of `shape.columns`. */
 export interface Table { readonly shape: Shape; readonly rows: Map<string, Row> }
@@ -54,7 +55,7 @@ export function createTable(store: Store, shape: Shape, rows: readonly Row[] = [
 
 /** Adds a row, or takes the place of the one with its key. */
 export function put({ shape, rows }: Table, row: Row): void {
-  rows.set(shape.key.length > 0 ? keyText(keyOf(shape, row)) : `${keyless++}`, row);
+  rows.set(shape.key.length > 0 ? spellKey(keyOf(shape, row)) : `${keyless++}`, row);
 }
 
 export function tableOf(store: Store, shape: Shape): Table {
@@ -65,15 +66,6 @@ export function tableOf(store: Store, shape: Shape): Table {
 
 export function keyOf(shape: Shape, row: Row): readonly Value[] {
   return shape.key.map((position) => row[position]);
-}
-
-/** One text per key, different for different keys. */
-export function keyText(key: readonly Value[]): string {
-  return JSON.stringify(key.map(tagged));
-}
-
-export function parseKey(text: string): Value[] {
-  return (JSON.parse(text) as [string, string][]).map(untagged);
 }
 
 export function compareKeys(a: readonly Value[], b: readonly Value[]): number {
@@ -109,21 +101,4 @@ function compare(a: Value, b: Value): number {
   if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b);
   if (a === null || b === null) return a === b ? 0 : a === null ? -1 : 1;
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function tagged(value: Value): [string, string] {
-  if (value === null) return ['null', ''];
-  if (value instanceof Uint8Array) return ['bytes', Buffer.from(value).toString('hex')];
-  return [typeof value, String(value)];
-}
-
-function untagged([type, text]: [string, string]): Value {
-  switch (type) {
-    case 'null': return null;
-    case 'bytes': return Buffer.from(text, 'hex');
-    case 'boolean': return text === 'true';
-    case 'number': return Number(text);
-    case 'bigint': return BigInt(text);
-    default: return text;
-  }
 }

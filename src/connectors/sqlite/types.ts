@@ -1,0 +1,143 @@
+import type { Column, Fidelity, LogicalType, Value } from '../../contract.js';
+import { toExtendedJson } from '../../values/bson.js';
+import type { Native } from './session.js';
+
+/*
+ * SQLite's typing is dynamic: every value has a storage class of its own, and a column's declared type has an affinity
+ * that may turn a value into another (`DECIMAL(9,2)` makes the text 1.10 the number 1.1). So dsync, where it makes the
+ * table, declares names whose affinity leaves the values alone, and which tell the logical type when they are read back:
+ *
+ *   INTEGER  SIGNED8_INT…SIGNED32_INT  UNSIGNED8_INT…UNSIGNED32_INT  BOOLEAN_INT      integers
+ *   UNSIGNED64_BLOB     integers, and as text what is past 2^63-1
+ *   FLOAT32_BLOB  FLOAT64_BLOB     REAL; an affinity of REAL would turn -0.0 into 0.0
+ *   TEXT  VARCHAR_TEXT(n)  CHAR_TEXT(n)  DECIMAL_TEXT(p,s)  DATE_TEXT  TIME_TEXT(f)  TIMESTAMP_TEXT(f)  INSTANT_TEXT(f)
+ *   UUID_TEXT  JSON_TEXT  BITS_TEXT(n)     text in normal form
+ *   BLOB  BLOB(n)       bytes
+ *
+ * In a table that others made, a column is what its declared name promises where that is plain (INTEGER, REAL, TEXT, BLOB
+ * and their kin), and `any` elsewhere (DATETIME, NUMERIC, no type). A value of another class than its column's type is
+ * read as what it is: it is kept by SQLite, and rejected by an engine whose column can't hold it.
+ */
+
+export type Affinity = 'INTEGER' | 'TEXT' | 'BLOB' | 'REAL' | 'NUMERIC';
+
+/** SQLite's own rules (Datatypes In SQLite, 3.1), in their order. `ANY` is plain in STRICT tables only: there `native` is empty. */
+export function affinityOf(native: string): Affinity {
+  const name = native.toUpperCase();
+  if (name.includes('INT')) return 'INTEGER';
+  if (/CHAR|CLOB|TEXT/.test(name)) return 'TEXT';
+  if (name.includes('BLOB') || name.trim() === '') return 'BLOB';
+  return /REAL|FLOA|DOUB/.test(name) ? 'REAL' : 'NUMERIC';
+}
+
+/** What a declared type says of its column's values. */
+export function logicalOf(native: string): LogicalType {
+  const [, name, first, second] = /^([^(]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?$/.exec(native.toUpperCase().trim()) ?? [, native.toUpperCase()];
+  const a = first === undefined ? undefined : Number(first), b = second === undefined ? undefined : Number(second);
+  const sized = /^(SIGNED|UNSIGNED)(8|16|24|32)_INT$/.exec(name);
+  if (sized) return { kind: 'int', bits: Number(sized[2]) as 8, signed: sized[1] === 'SIGNED' };
+  switch (name) {
+    case 'UNSIGNED64_BLOB': return { kind: 'int', bits: 64, signed: false };
+    case 'BOOLEAN_INT': case 'BOOLEAN': case 'BOOL': return { kind: 'bool' };
+    case 'FLOAT32_BLOB': return { kind: 'float', bits: 32 };
+    case 'FLOAT64_BLOB': case 'REAL': case 'DOUBLE': case 'DOUBLE PRECISION': case 'FLOAT': return { kind: 'float', bits: 64 };
+    case 'VARCHAR_TEXT': return { kind: 'text', ...(a !== undefined && { maxLength: a }) };
+    case 'CHAR_TEXT': return { kind: 'text', ...(a !== undefined && { maxLength: a }), padded: true };
+    case 'DECIMAL_TEXT': return { kind: 'decimal', ...(a !== undefined && { precision: a, scale: b ?? 0 }) };
+    case 'DATE_TEXT': return { kind: 'date' };
+    case 'TIME_TEXT': return { kind: 'time', fraction: a ?? 6 };
+    case 'TIMESTAMP_TEXT': return { kind: 'timestamp', fraction: a ?? 6 };
+    case 'INSTANT_TEXT': return { kind: 'instant', fraction: a ?? 6 };
+    case 'UUID_TEXT': return { kind: 'uuid' };
+    case 'JSON_TEXT': return { kind: 'json-text' };
+    case 'BITS_TEXT': return { kind: 'bits', ...(a !== undefined && { length: a }) };
+    case 'BLOB': return { kind: 'bytes', ...(a !== undefined && { maxLength: a }) };
+    default: return plainInteger.test(name) ? { kind: 'int', bits: 64, signed: true } : affinityOf(native) === 'TEXT' ? { kind: 'text' } : { kind: 'any' };
+  }
+}
+
+const plainInteger = /^((TINY|SMALL|MEDIUM|BIG)?INT( UNSIGNED)?|INT[248]|INTEGER|UNSIGNED BIG INT)$/;
+
+/** How dsync declares a column for the values of a source column, and what they become there. */
+export interface Declared { readonly native: string; readonly type: LogicalType; readonly fidelity: Fidelity }
+
+/** `rowid`: the column is the table's whole key, so it may be SQLite's own row number. */
+export function declaredFor(column: Column, engine: string, rowid: boolean): Declared {
+  const { type } = column;
+  const exact = (native: string): Declared => ({ native, type: logicalOf(native), fidelity: { level: 'exact' } });
+  const reshaped = (note: string): Declared => ({ native: 'TEXT', type: { kind: 'text' }, fidelity: { level: 'reshaped', note } });
+  // The same affinity is a matter of course to values that have passed it once.
+  if (engine === 'sqlite') return { native: column.native, type, fidelity: { level: 'exact' } };
+  switch (type.kind) {
+    case 'int': return exact(integerName(type.bits, type.signed, rowid));
+    case 'bool': return exact('BOOLEAN_INT');
+    case 'float': return exact(`FLOAT${type.bits}_BLOB`);
+    case 'decimal': return exact(type.precision === undefined ? 'DECIMAL_TEXT' : `DECIMAL_TEXT(${type.precision},${type.scale ?? 0})`);
+    case 'text': return exact(type.maxLength === undefined ? 'TEXT' : `${type.padded ? '' : 'VAR'}CHAR_TEXT(${type.maxLength})`);
+    case 'bytes': return exact(type.maxLength === undefined ? 'BLOB' : `BLOB(${type.maxLength})`);
+    case 'date': return exact('DATE_TEXT');
+    case 'time': case 'timestamp': case 'instant': return exact(`${type.kind.toUpperCase()}_TEXT(${type.fraction})`);
+    case 'uuid': return exact('UUID_TEXT');
+    case 'json-text': case 'json-value': return exact('JSON_TEXT');
+    case 'bits': return exact(type.length === undefined ? 'BITS_TEXT' : `BITS_TEXT(${type.length})`);
+    case 'any': return exact('');
+    case 'enum': case 'set': case 'native': return reshaped('kept as text');
+    case 'document': case 'document-id': return reshaped('kept as canonical Extended JSON');
+    default: return type satisfies never;
+  }
+}
+
+function integerName(bits: number, signed: boolean, rowid: boolean): string {
+  if (bits === 64) return signed ? 'INTEGER' : 'UNSIGNED64_BLOB';
+  return rowid ? 'INTEGER' : `${signed ? '' : 'UN'}SIGNED${bits}_INT`;
+}
+
+/** Would a column of this affinity keep every value of the type as it is bound? */
+export function keeps(affinity: Affinity, type: LogicalType): boolean {
+  if (affinity === 'BLOB') return true;
+  switch (type.kind) {
+    case 'bytes': return true;
+    case 'bool': return affinity === 'INTEGER' || affinity === 'NUMERIC';
+    case 'int': return (affinity === 'INTEGER' || affinity === 'NUMERIC') && (type.signed || type.bits < 64);
+    case 'float': return affinity === 'REAL';
+    // These never look like a number, so no affinity touches them.
+    case 'date': case 'time': case 'timestamp': case 'instant': case 'uuid': return true;
+    case 'any': return false;
+    default: return affinity === 'TEXT';
+  }
+}
+
+/** Turns what SQLite holds into a value of the column's type; what is of another class stays what it is. */
+export function valueReader(type: LogicalType): (raw: Native) => Value {
+  switch (type.kind) {
+    case 'bool': return (raw) => (raw === 1n ? true : raw === 0n ? false : raw);
+    case 'int':
+      if (type.bits < 64) return (raw) => (typeof raw === 'bigint' && BigInt.asIntN(53, raw) === raw ? Number(raw) : raw);
+      return type.signed ? (raw) => raw : (raw) => (typeof raw === 'string' && /^\d{19,20}$/.test(raw) && BigInt(raw) > largestInteger ? BigInt(raw) : raw);
+    default: return (raw) => raw;
+  }
+}
+
+/** Why SQLite can't hold a value as it is. */
+export class Unfit extends Error {}
+
+/** Turns a value of the source column's type into what is bound in a column; throws `Unfit` where that would change it. */
+export function valueBinder(type: LogicalType, native: string): (value: Value) => Native {
+  const signless = affinityOf(native) === 'REAL';
+  return (value) => {
+    switch (typeof value) {
+      case 'string': return value;
+      case 'number':
+        if (type.kind === 'int') return Number.isInteger(value) ? BigInt(value) : value;
+        if (Number.isNaN(value)) throw new Unfit('SQLite has no NaN');
+        if (signless && Object.is(value, -0)) throw new Unfit(`a column of type ${native} makes 0.0 of -0.0`);
+        return value;
+      case 'bigint': return value > largestInteger ? String(value) : value;
+      case 'boolean': return value ? 1n : 0n;
+      case 'object': return value !== null && type.kind === 'document' ? toExtendedJson(value) : value;
+      default: return value satisfies never;
+    }
+  };
+}
+
+export const largestInteger = 2n ** 63n - 1n;
