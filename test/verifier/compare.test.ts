@@ -26,6 +26,11 @@ function spelled(spell: Spell, value: Value): string {
   return Buffer.from(cells.from(0)).toString('latin1');
 }
 
+function title([from, left, to, right, conversions]: Pair): string {
+  const shown = (value: Value) => (typeof value === 'string' ? JSON.stringify(value) : Object.is(value, -0) ? '-0' : String(value)).slice(0, 60);
+  return `${from} ${shown(left)} beside ${to} ${shown(right)}${conversions ? ` (${Object.keys(conversions)})` : ''}`;
+}
+
 function same(from: Name, left: Value, to: Name, right: Value, conversions: Conversions = {}): boolean {
   const { source, destination } = comparer(t[from], t[to], conversions);
   return spelled(source, left) === spelled(destination, right);
@@ -36,7 +41,9 @@ const hex = (text: string): Uint8Array => Buffer.from(text, 'hex');
 const document = hex('17000000105f69640007000000026100020000007800' + '00');
 const documentText = '{"_id":{"$numberInt":"7"},"a":"x"}';
 
-const equal: readonly (readonly [Name, Value, Name, Value, Conversions?])[] = [
+type Pair = readonly [from: Name, left: Value, to: Name, right: Value, conversions?: Conversions];
+
+const equal: readonly Pair[] = [
   ['bool', true, 'bool', true], ['bool', true, 'int8', 1], ['bool', false, 'int32', 0], ['bool', true, 'int64', 1n], ['bool', true, 'decimal', '1'],
   ['bool', true, 'bit', '1'], ['bool', false, 'bit', '0'], ['bool', true, 'text', '1'], ['bool', true, 'text', 'true'], ['bool', false, 'text', 'f'], ['int8', 1, 'bool', true], ['bool', true, 'any', 1n],
   ['int32', 5, 'int64', 5n], ['int64', 5n, 'int32', 5], ['int64', 9223372036854775807n, 'decimal', '9223372036854775807'], ['uint64', 18446744073709551615n, 'decimal', '18446744073709551615.00'],
@@ -69,7 +76,7 @@ const equal: readonly (readonly [Name, Value, Name, Value, Conversions?])[] = [
   ['any', 5n, 'any', 5], ['any', 1.5, 'any', 1.5], ['any', 'x', 'any', 'x'], ['any', hex('00'), 'any', hex('00')], ['any', 5n, 'text', '5'], ['any', 1.5, 'text', '1.5'], ['any', hex('ab'), 'text', '\\xab'], ['any', 'x', 'text', 'x'], ['any', '2026-01-02T00:00:00Z', 'timestamp', '2026-01-02 00:00:00'], ['any', true, 'any', 1],
 ];
 
-const different: readonly (readonly [Name, Value, Name, Value, Conversions?])[] = [
+const different: readonly Pair[] = [
   ['bool', true, 'int8', 0], ['bool', true, 'int8', 2], ['bool', true, 'text', 'yes'], ['bool', false, 'text', ''],
   ['int32', 5, 'int32', -5], ['int64', 9223372036854775807n, 'int64', 9223372036854775806n], ['int64', 9007199254740993n, 'int64', 9007199254740992n], ['int64', 9007199254740993n, 'decimal', '9007199254740992'], ['uint64', 18446744073709551615n, 'int64', -1n], ['int32', 5, 'text', 'five'], ['int32', 0, 'text', ''],
   ['decimal', '1.1', 'decimal', '1.01'], ['decimal', '1.1', 'decimal', '11'], ['decimal', '1.1', 'decimal', '-1.1'], ['decimal', '12345678901234567890.1', 'decimal', '12345678901234567890.2'], ['decimal', '1', 'decimal', '10'], ['decimal', 'NaN', 'decimal', '0'], ['decimal', 'Infinity', 'decimal', '-Infinity'], ['decimal', '1e5', 'decimal', '1e6'], ['decimal', '0.1', 'float64', 0.2],
@@ -87,14 +94,14 @@ const different: readonly (readonly [Name, Value, Name, Value, Conversions?])[] 
 ];
 
 describe('two cells mean the same', () => {
-  test.each(equal)('%s %o is %s %o', (from, left, to, right, conversions) => {
-    expect(same(from, left, to, right, conversions)).toBe(true);
+  test.each(equal.map((pair) => ({ pair, title: title(pair) })))('$title', ({ pair }) => {
+    expect(same(...pair)).toBe(true);
   });
 });
 
 describe('two cells differ', () => {
-  test.each(different)('%s %o is not %s %o', (from, left, to, right, conversions) => {
-    expect(same(from, left, to, right, conversions)).toBe(false);
+  test.each(different.map((pair) => ({ pair, title: title(pair) })))('$title', ({ pair }) => {
+    expect(same(...pair)).toBe(false);
   });
 });
 
