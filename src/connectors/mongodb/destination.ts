@@ -71,11 +71,11 @@ export async function mongodbDestination(session: Session, { signal: opening }: 
     begin: (run, signal) => progress.begin(run, signal),
     progress: (run, signal) => progress.rows(run, signal),
     async prepare(run, mapping, { empty, tasks }, signal) {
-      const { target, staged } = mapping, place = placeOf(run, mapping);
+      const { target, staged, existed } = mapping, place = placeOf(run, mapping);
       if (empty) {
         await progress.forgetTasks(run, tasks, signal);
         await progress.setSwapped(run, target.namespace, false, signal);
-        if (staged) await dropCollection(session, place, signal);
+        if (staged || !existed) await dropCollection(session, place, signal);
         else await session.attempt(`emptying ${target.namespace}`, signal, () => targetOf(target).deleteMany({}, { writeConcern: durable }));
       } else if (staged && await progress.swapped(run, target.namespace, signal)) return;
       if (!await hasCollection(session, place, signal)) await createCollection(session, place, signal);

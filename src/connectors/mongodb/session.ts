@@ -11,6 +11,8 @@ export interface Hello {
   readonly hosts?: readonly string[];
   /** `isdbgrid`: a mongos, the router of a sharded cluster. */
   readonly msg?: string;
+  /** Absent where the server has no sessions. */
+  readonly logicalSessionTimeoutMinutes?: number | null;
   readonly maxWireVersion: number;
   readonly maxBsonObjectSize: number;
   readonly maxMessageSizeBytes: number;
@@ -36,7 +38,7 @@ export type Lost = Extract<ErrorCode, 'source-lost' | 'connection-lost'>;
 
 /** Connects; fails with `usage`, `unreachable` or `denied`. */
 export async function connect(url: string, options: OpenOptions, lost: Lost): Promise<Session> {
-  const client = clientOf(url, options);
+  const client = clientOf(url, options, lost);
   const hosts = client.options.srvHost ?? client.options.hosts.map(String).join(',');
   const opening = (error: unknown) => failure(error, `can't connect to MongoDB at ${hosts}`, 'unreachable');
   const onAbort = () => void client.close(true).catch(() => {});
@@ -100,10 +102,12 @@ function untilAborted<T>(action: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-function clientOf(url: string, { connections }: OpenOptions): MongoClient {
+function clientOf(url: string, { connections }: OpenOptions, lost: Lost): MongoClient {
   const patience = /[?&]serverSelectionTimeoutMS=/i.test(url) ? {} : { serverSelectionTimeoutMS: 10_000 };
+  // What a destination remembers is read where it was written.
+  const reading = lost === 'connection-lost' ? { readPreference: 'primary' as const } : {};
   try {
-    return new MongoClient(url, { appName: 'dsync', maxPoolSize: connections + 1, ...patience });
+    return new MongoClient(url, { appName: 'dsync', maxPoolSize: connections + 1, ...patience, ...reading });
   } catch (error) {
     throw new DsyncError('usage', `not a MongoDB URL: ${withoutPassword(messageOf(error))}`, {
       cause: error, remedy: 'write it as mongodb://USER:PASSWORD@HOST:PORT/DATABASE, special characters as %XX',

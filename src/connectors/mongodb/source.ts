@@ -7,11 +7,10 @@ import { checkSource } from './check.js';
 import { identityOf } from './identity.js';
 import { exactIdText } from './frames.js';
 import { filterOf, tasksAt } from './ranges.js';
+import { replies } from './replies.js';
 import { ifSupported, type Session } from './session.js';
 import { documentColumns } from './types.js';
 
-/** Rows of a batch where the size of documents is not known. */
-const usualRows = 1000;
 /** For each task this many `_id`s are sampled, and at most this share of the collection, beyond which MongoDB scans it. */
 const samplesPerTask = 20, largestSample = 0.04;
 
@@ -43,7 +42,7 @@ interface Found { readonly schema: string; readonly name: string; readonly names
 async function collections(session: Session, selection: Selection, signal: AbortSignal): Promise<readonly Found[]> {
   const selected = selects(selection);
   const lists = (await databases(session, signal)).map((schema) => session.attempt(`listing the collections of ${schema}`, signal, async () => {
-    const infos = await session.client.db(schema).listCollections({}, { nameOnly: true, signal }).toArray();
+    const infos = await session.client.db(schema).listCollections({}, { nameOnly: true, authorizedCollections: true, signal }).toArray();
     return infos.map(({ name, type = 'collection' }) => ({ schema, name, namespace: `${schema}.${name}`, type }));
   }));
   return (await Promise.all(lists)).flat().filter(({ name, namespace }) => !name.startsWith('system.') && !isOwn(name) && selected(namespace));
@@ -120,31 +119,6 @@ async function* read(session: Session, options: OpenOptions, job: ReadJob, signa
       };
     }
   }
-}
-
-interface Find { readonly filter: object; readonly sorted: boolean; readonly what: string }
-
-/** Documents as the server's replies bring them, never decoded. The next reply is on its way while one is worked on. */
-async function* replies(session: Session, shape: Shape, { filter, sorted, what }: Find, options: OpenOptions, signal: AbortSignal): AsyncGenerator<readonly Uint8Array[]> {
-  const found = collectionOf(session, shape).find(filter, { raw: true, batchSize: rowsOfReply(shape, options), signal });
-  const cursor = sorted ? found.sort({ _id: 1 }) : found;
-  const more = () => session.attempt(what, signal, () => cursor.hasNext());
-  try {
-    let waiting = more();
-    while (await waiting) {
-      const documents = cursor.readBufferedDocuments() as unknown as Uint8Array[];
-      waiting = more();
-      waiting.catch(() => {});
-      yield documents;
-    }
-  } finally {
-    await cursor.close().catch(() => {});
-  }
-}
-
-function rowsOfReply({ estimatedBytes, estimatedRows }: Shape, { batchBytes, batchRows = Infinity }: OpenOptions): number {
-  const fitting = estimatedBytes && estimatedRows ? Math.ceil(batchBytes / (estimatedBytes / estimatedRows)) : usualRows;
-  return Math.max(1, Math.min(fitting, batchRows));
 }
 
 /** A reply as batches within the limits: its documents can be far from the average. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Document } from 'mongodb';
+import { MongoServerError, type Document } from 'mongodb';
 import { DsyncError } from '../../errors.js';
 import { bufferOf } from '../../values/bson-bytes.js';
 import { deleteStatement, exactIdText, topLevelTraps, upsertStatement, withObjectId } from './frames.js';
@@ -141,11 +141,20 @@ export function withPlacedIds(documents: readonly (Uint8Array | undefined)[], ru
   });
 }
 
-/** Does the server know the flag that keeps it from replacing empty timestamps? An insert of nothing tells, and changes nothing. */
+/**
+ * Does the server know the flag that keeps it from replacing empty timestamps? An insert of nothing changes nothing; a
+ * server that fails it alike with and without the flag knows the flag.
+ */
 export async function keepsEmptyTimestamps(session: Session, database: string, signal: AbortSignal): Promise<boolean> {
-  const probe = { insert: '_dsync_probe', documents: [], bypassEmptyTsReplacement: true };
-  return session.attempt('probing', signal, () => session.client.db(database).command(probe, { signal }).then(() => true, (error: { code?: number }) => error.code === invalidLength));
+  const answer = (flags: object) => session.attempt('probing', signal, () =>
+    session.client.db(database).command({ insert: '_dsync_probe', documents: [], ...flags }, { signal }).then(() => undefined, codeOfRefusal));
+  const plain = await answer({});
+  return plain !== unauthorized && plain === await answer({ bypassEmptyTsReplacement: true });
 }
 
-/** What a server says to an insert of nothing whose fields it all knows. */
-const invalidLength = 16;
+const unauthorized = 13;
+
+function codeOfRefusal(error: unknown): unknown {
+  if (error instanceof MongoServerError) return error.code;
+  throw error;
+}
