@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { faultsOf, writtenRows } from './compare.js';
-import { spellJson } from './spelling.js';
+import { spell, spellJson } from './spelling.js';
 import type { FixtureTable } from './table.js';
 
 const table: FixtureTable = {
@@ -31,4 +31,8 @@ test('JSON is compared with every digit, and without the order of its keys', () 
   expect(spellJson('{"b": 12345678901234567890, "a": [1.50, "1.50"]}')).toBe(spellJson('{"a":[1.5,"1.50"],"b":12345678901234567890}'));
   expect(spellJson('12345678901234567890')).not.toBe(spellJson('12345678901234567891'));
   expect(spellJson('"1"')).not.toBe(spellJson('1'));
+});
+
+test.each([['-1E-20', '-0.00000000000000000001'], ['0E-20', '0'], ['1.5E+3', '1500'], ['12.5E-1', '1.25'], ['1.10', '1.1'], ['100', '100']])('the decimal %s is %s', (written, plain) => {
+  expect(spell('decimal', written)).toBe(plain);
 });

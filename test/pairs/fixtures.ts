@@ -58,7 +58,7 @@ const unsignedKeys: FixtureTable = {
   name: 'unsigned_keys',
   key: ['id'],
   columns: [column('id', 'int', { mysql: 'bigint unsigned', mariadb: 'bigint unsigned' }), column('what', 'text', everywhere('varchar(50)'))],
-  rows: [['0', 'none'], ['1', 'one'], ['9223372036854775807', 'the last with a sign'], ['9223372036854775808', 'the first without'], ['18446744073709551615', 'the last']],
+  rows: [['0', 'none'], ['1', 'one'], ['9223372036854770000', 'one with a sign'], ['9223372036854775808', 'the first without'], ['18446744073709551615', 'the last']],
 };
 
 const texts: FixtureTable = {

@@ -8,10 +8,22 @@ export function spell(kind: Kind, text: string | null): string | null {
 const same = (text: string): string => text;
 const withoutZeros = (text: string): string => text.replace(/(\.\d*?)0+$/, '$1').replace(/\.$/, '');
 
+/** `-1E-20` is MongoDB's way to print it. */
+function withoutExponent(text: string): string {
+  const [, sign, digits, exponent] = /^(-?)(\d+(?:\.\d+)?)E([+-]?\d+)$/.exec(text) ?? [];
+  if (digits === undefined) return text;
+  const [whole, fraction = ''] = digits.split('.');
+  const point = whole!.length + Number(exponent);
+  const all = (whole! + fraction).padStart(whole!.length + fraction.length + Math.max(0, 1 - point), '0').padEnd(point, '0');
+  const at = Math.max(1, point);
+  const value = `${all.slice(0, at)}.${all.slice(at)}`;
+  return /^[0.]*$/.test(value) ? '0' : sign + value;
+}
+
 const spellers: Record<Kind, (text: string) => string> = {
   bool: (text) => ({ t: '1', true: '1', 1: '1', f: '0', false: '0', 0: '0' })[text] ?? `not a bool: ${text}`,
   int: same,
-  decimal: withoutZeros,
+  decimal: (text) => withoutZeros(withoutExponent(text)),
   float32: (text) => spellNumber(Math.fround(Number(text))),
   float64: (text) => spellNumber(Number(text)),
   text: same,
