@@ -1,9 +1,11 @@
-import { Format, MultiBar, type Options, type SingleBar } from 'cli-progress';
+import cliProgress, { type Options, type SingleBar } from 'cli-progress';
 import type { Display } from './lines.js';
 import { percent, Progress, rowsText, totalText, verifiedText, type NamespaceProgress } from './progress.js';
+import { counted } from './text.js';
 import type { Output } from './surroundings.js';
 import type { Voice } from './voice.js';
 
+const { Format, MultiBar } = cliProgress;
 const most = 20;
 const barOptions: Options = {
   barsize: 24, barCompleteChar: '=', barIncompleteChar: '-',
@@ -15,26 +17,36 @@ const barOptions: Options = {
 /** For a terminal: one bar for all, and one for each namespace (of many, for those that are worked on). They vanish at the end. */
 export function bars(stderr: Output, voice: Voice): Display {
   const progress = new Progress();
+  // Not before there is something to show: until then the terminal may be needed to ask for a password.
+  let stack: ReturnType<typeof stackOf> | undefined;
+  return {
+    take(event) {
+      progress.take(event);
+      if (stack) return;
+      stack = stackOf(progress, stderr);
+      voice.through((text) => stack?.log(text));
+    },
+    stop() {
+      voice.through(undefined);
+      // Writes what was logged since the last time: `stop` alone would drop it.
+      stack?.update();
+      stack?.stop();
+    },
+  };
+}
+
+function stackOf(progress: Progress, stderr: Output) {
   const stack = new MultiBar({ ...barOptions, stream: stderr as NodeJS.WritableStream, format: (options, { progress: share }, { line }: { line: Line }) => spelled(line, share, options) });
   const all = stack.create(100, 0, { line: totalLine(progress) });
   const slots: SingleBar[] = [];
   stack.on('update-pre', () => {
-    const lines = shown(progress.namespaces, stderr.rows ?? 24).map((one) => lineOf(one));
+    const lines = shown(progress.namespaces, stderr.rows ?? 24).map(lineOf);
     for (const [i, line] of lines.entries()) (slots[i] ??= stack.create(100, 0, { line })).update(line.percent ?? 0, { line });
     for (const slot of slots.slice(lines.length)) slot.update(0, { line: { text: '' } });
     const line = totalLine(progress);
     all.update(line.percent ?? 0, { line });
   });
-  voice.through((text) => stack.log(text));
-  return {
-    take: (event) => progress.take(event),
-    stop() {
-      voice.through(undefined);
-      // Writes what was logged since the last time: `stop` alone would drop it.
-      stack.update();
-      stack.stop();
-    },
-  };
+  return stack;
 }
 
 interface Line { readonly title?: string; readonly percent?: number; readonly text: string }
@@ -54,7 +66,7 @@ function shown(namespaces: readonly NamespaceProgress[], rows: number): readonly
 
 function lineOf(one: NamespaceProgress): Line {
   const title = one.namespace.length > 24 ? `…${one.namespace.slice(-23)}` : one.namespace;
-  if (one.state === 'verifying') return { title, percent: shareOf(one.parts, one.ofParts), text: `verified ${one.parts} of ${one.ofParts} parts` };
+  if (one.state === 'verifying') return { title, percent: shareOf(one.parts, one.ofParts), text: `verified ${one.parts} of ${counted(one.ofParts, 'part')}` };
   return { title, percent: percent(one), text: one.state === 'done' ? `${rowsText(one)}, verified` : rowsText(one) };
 }
 
@@ -62,7 +74,7 @@ function totalLine(progress: Progress): Line {
   const total = progress.total();
   if (progress.phase === 'copy') return { title: 'copy', percent: total.estimate && Math.min(99, shareOf(total.rows, total.estimate)), text: totalText(total) };
   if (progress.phase === 'verify') return { title: 'verify', percent: shareOf(total.verified, total.namespaces), text: verifiedText(total) };
-  return { title: progress.phase, text: '' };
+  return { text: progress.phase };
 }
 
 function shareOf(part: number, whole: number): number {

@@ -1,5 +1,5 @@
 import type { Event, Phase } from '../contract.js';
-import { bytes, count, duration } from './text.js';
+import { bytes, count, counted, duration } from './text.js';
 
 /** How far one namespace is. */
 export interface NamespaceProgress {
@@ -9,6 +9,8 @@ export interface NamespaceProgress {
   /** Absent if nobody knows. Grows when more rows come than were estimated. */
   estimate: number | undefined;
   exceeded: boolean;
+  /** An earlier process may have copied a part: `rows` are only those of this one. */
+  resumed: boolean;
   state: 'waiting' | 'copying' | 'copied' | 'verifying' | 'done';
   tasksLeft: number;
   parts: number;
@@ -40,6 +42,8 @@ export class Progress {
   #rows = 0;
   #bytes = 0;
   phase: Phase = 'check';
+  /** Rows that an earlier process has copied are not among the events: no share of an estimate can be told. */
+  #resumed = false;
 
   constructor(now: () => number = () => performance.now() / 1000) {
     this.#now = now;
@@ -52,8 +56,9 @@ export class Progress {
 
   take(event: Event): void {
     switch (event.kind) {
+      case 'run': this.#resumed = event.resumed; break;
       case 'phase': this.#enter(event.phase); break;
-      case 'planned': Object.assign(this.#of(event.namespace), { estimate: known(event.estimatedRows), tasksLeft: event.tasks }); break;
+      case 'planned': Object.assign(this.#of(event.namespace), { estimate: this.#resumed ? undefined : known(event.estimatedRows), tasksLeft: event.tasks, resumed: this.#resumed }); break;
       case 'written': this.#written(this.#of(event.namespace), event.rows, event.bytes); break;
       case 'task-done': this.#taskDone(this.#of(event.namespace)); break;
       case 'finished': this.#of(event.namespace).state = 'copied'; break;
@@ -79,7 +84,7 @@ export class Progress {
   #of(namespace: string): NamespaceProgress {
     const known = this.#namespaces.get(namespace);
     if (known) return known;
-    const fresh: NamespaceProgress = { namespace, rows: 0, bytes: 0, estimate: undefined, exceeded: false, state: 'waiting', tasksLeft: 1, parts: 0, ofParts: 0 };
+    const fresh: NamespaceProgress = { namespace, rows: 0, bytes: 0, estimate: undefined, exceeded: false, resumed: false, state: 'waiting', tasksLeft: 1, parts: 0, ofParts: 0 };
     this.#namespaces.set(namespace, fresh);
     return fresh;
   }
@@ -121,24 +126,24 @@ export function percent(one: Pick<NamespaceProgress, 'rows' | 'estimate' | 'stat
   return one.estimate ? Math.min(99, Math.floor((100 * one.rows) / one.estimate)) : undefined;
 }
 
-/** `1,200 of ~5,000 rows (24 %)`; says when there were more than estimated. */
+/** `1,200 of ~5,000 rows (24 %)`; says when there were more than estimated, and when some were there before. */
 export function rowsText(one: NamespaceProgress): string {
   const share = percent(one);
-  if (share === undefined) return `${count(one.rows)} rows`;
-  if (share === 100) return `${count(one.rows)} rows (100 %)`;
+  if (one.resumed) return share === 100 ? `100 %, ${counted(one.rows, 'row')} of it now` : `${counted(one.rows, 'row')} more`;
+  if (share === undefined) return counted(one.rows, 'row');
+  if (share === 100) return `${counted(one.rows, 'row')} (100 %)`;
   return `${count(one.rows)} of ~${count(one.estimate ?? 0)} rows (${share} %)${one.exceeded ? ', more than estimated' : ''}`;
 }
 
-/** `1,200,000 of ~5,000,000 rows, 100,000 rows/s, 12.0 MB/s, ~38 s left` */
+/** `1,200,000 of ~5,000,000 rows, ~38.0 s left, 100,000 rows/s, 12.0 MB/s`: what matters most stands where a narrow terminal still shows it. */
 export function totalText({ rows, estimate, rowsPerSecond, bytesPerSecond, secondsLeft }: Total): string {
-  const of = estimate === undefined ? '' : ` of ~${count(Math.max(estimate, rows))}`;
   const left = secondsLeft === undefined ? '' : `, ~${duration(secondsLeft)} left`;
-  return `${count(rows)}${of} rows, ${count(rowsPerSecond)} rows/s, ${bytes(bytesPerSecond)}/s${left}`;
+  return `${estimate === undefined ? counted(rows, 'row') : `${count(rows)} of ~${count(Math.max(estimate, rows))} rows`}${left}, ${count(rowsPerSecond)} rows/s, ${bytes(bytesPerSecond)}/s`;
 }
 
 /** `2 of 5 tables, 12 parts` */
 export function verifiedText({ verified, namespaces, parts }: Total): string {
-  return `${verified} of ${namespaces} tables, ${parts} parts`;
+  return `${verified} of ${counted(namespaces, 'table')}, ${counted(parts, 'part')}`;
 }
 
 // A tenth at a time: the bar moves back a little, and goes on.

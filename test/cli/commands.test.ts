@@ -241,6 +241,12 @@ describe('a password that resume needs again', () => {
     expect([questions, resumed[0].config.source]).toEqual([['Password for the source postgres://ada@db1/shop: '], source]);
   });
 
+  test('is asked for before any bar stands in the way', async () => {
+    const { resume } = await leftBehind([{ status: 'interrupted' }], source);
+    const { stderr } = await resume([], { terminal: true, ask: async () => { throw new DsyncError('interrupted', 'stopped by SIGINT'); } });
+    expect(stderr).toBe('Interrupted. Nothing was begun.\n');
+  });
+
   test('is a mistake without it, which says what to set', async () => {
     const { ids, resume } = await leftBehind([{ status: 'interrupted' }], source);
     expect(await resume()).toMatchObject({ status: 2, stderr: `error: run ${ids[0]} needs the password of its source again: dsync keeps none\n  what to do: set DSYNC_SOURCE_PASSWORD and run it again, or give the URL again with --source URL\n` });

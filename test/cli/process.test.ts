@@ -79,7 +79,7 @@ describe('a password', () => {
     ['mongodb', `mongodb://ada:${secret}@127.0.0.1:1/shop?serverSelectionTimeoutMS=300`], ['an unknown scheme', `oracle://ada:${secret}@127.0.0.1:1/shop`],
     ['a broken URL', `postgres://ada:${secret}/x@127.0.0.1:1/shop`], ['no URL', `ada:${secret}@127.0.0.1`],
   ])('of %s is nowhere after a failure: not printed, not logged, not stored', async (_, url) => {
-    for (const argv of [['sync', url, 'null:'], ['sync', 'generator:?rows=1', url], ['plan', url, 'null:'], ['doctor', url], ['verify', url, url], [url]]) {
+    for (const argv of [['sync', url, 'null:'], ['plan', 'generator:?rows=1', url], ['doctor', url], [url]]) {
       const folder = freshFolder();
       const { status, stdout, stderr } = await dsync([...argv, ...(argv.length > 1 ? ['--json', '--log-level', 'debug', '--log-file', 'dsync.log'] : [])], { folder, env: { DSYNC_DEBUG: '1' } }).ended;
       expect(status, stderr).toBeGreaterThan(1);
@@ -110,8 +110,8 @@ describe('a process', () => {
     await run.seen(/info {2}copy\n/);
     run.process.kill('SIGINT');
     const { status, stderr } = await run.ended;
-    const [, ...resume] = /Go on with: (dsync resume \S+)\n/.exec(stderr)![1].split(' ');
-    expect(status).toBe(130);
+    expect({ status, stderr }).toEqual({ status: 130, stderr: expect.stringMatching(/\nInterrupted\.\nGo on with: dsync resume \S+\n$/) });
+    const [, ...resume] = /dsync resume \S+/.exec(stderr)![0].split(' ');
     expect((await dsync(['runs'], { folder }).ended).stdout).toMatch(/interrupted/);
     expect(await dsync([...resume, '--rate-limit', '1GB/s'], { folder }).ended).toMatchObject({ status: 0, stdout: expect.stringMatching(/^Done and verified/) });
   });
@@ -135,6 +135,16 @@ describe('a process', () => {
     await stubborn.seen(/Stopping/);
     stubborn.process.kill(signal);
     expect(await stubborn.ended).toMatchObject({ status: expected, signal: null });
+  });
+
+  test('with a terminal shows bars there, and its report on stdout', async () => {
+    const inTerminal = `
+      import { main } from ${JSON.stringify(built('cli/main.js'))};
+      import { ofThisProcess } from ${JSON.stringify(built('cli/surroundings.js'))};
+      process.exit(await main({ ...ofThisProcess(), argv: process.argv.slice(1), stderr: Object.assign(process.stderr, { isTTY: true, columns: 100, rows: 30 }) }));`;
+    const { status, stdout, stderr } = await dsync(['sync', 'generator:?rows=2000', 'null:', '--rate-limit', '4000 rows/s', '--batch-size', '200 rows'], { module: inTerminal }).ended;
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^Done/)]);
+    expect(stderr).toMatch(/fake_1 +\[=+-+\] [\d,]+ of ~[\d,]+ rows \(\d\d? %\)/);
   });
 
   test('whose reader leaves early ends quietly', async () => {

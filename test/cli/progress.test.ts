@@ -57,6 +57,19 @@ describe('the progress of a namespace', () => {
   });
 });
 
+describe('a resumed run', () => {
+  test('claims no share of what an earlier process may have copied', () => {
+    const { progress, planned, write, taskDone, of } = clocked();
+    progress.take({ kind: 'run', run: 'r', flow: 'f', resumed: true });
+    planned('orders', 5000);
+    progress.take({ kind: 'phase', phase: 'copy' });
+    write('orders', 1200, 1);
+    expect([rowsText(of('orders')), totalText(progress.total())]).toEqual(['1,200 rows more', '1,200 rows, 1,200 rows/s, 120.0 kB/s']);
+    taskDone('orders', 5000);
+    expect(rowsText(of('orders'))).toBe('100 %, 1,200 rows of it now');
+  });
+});
+
 describe('the total', () => {
   test('has the rate of the last seconds, and an estimate of the time that is left', () => {
     const { progress, planned, write } = clocked();
@@ -66,7 +79,7 @@ describe('the total', () => {
     for (let i = 0; i < 11; i++) write('orders', 1000, 1);
     const total = progress.total();
     expect(total.rowsPerSecond).toBeCloseTo(1000, 0);
-    expect(totalText(total)).toBe('11,200 of ~100,000 rows, 1,000 rows/s, 100.0 kB/s, ~1 min 29 s left');
+    expect(totalText(total)).toBe('11,200 of ~100,000 rows, ~1 min 29 s left, 1,000 rows/s, 100.0 kB/s');
   });
 
   test('knows no end where one namespace has no estimate', () => {
