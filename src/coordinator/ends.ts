@@ -8,9 +8,12 @@ import type { Ports, RunConfig } from './config.js';
 const megabyte = 1 << 20;
 
 /** Batches of a few megabytes: large enough that a commit costs nothing, small enough for many to be on their way. */
+export function batchBytesOf(config: RunConfig): number {
+  return config.batchBytes ?? Math.min(4 * megabyte, Math.max(64 << 10, Math.floor(config.memoryBytes / (4 * config.concurrency))));
+}
+
 export function openOptions(config: RunConfig, signal: AbortSignal): OpenOptions {
-  const batchBytes = config.batchBytes ?? Math.min(4 * megabyte, Math.max(64 << 10, Math.floor(config.memoryBytes / (4 * config.concurrency))));
-  return { signal, connections: config.concurrency, batchBytes, batchRows: config.batchRows };
+  return { signal, connections: config.concurrency, batchBytes: batchBytesOf(config), batchRows: config.batchRows };
 }
 
 export async function openSource(url: string, options: OpenOptions): Promise<Source> {

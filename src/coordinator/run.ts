@@ -6,6 +6,7 @@ import { keyText } from '../verifier/key.js';
 import { spellAny } from '../values/normal.js';
 import type { Ports, RunConfig } from './config.js';
 import { copy, type CopyJob, type CopyTable } from './copy.js';
+import { batchBytesOf } from './ends.js';
 import { agreementOf } from './tables.js';
 import { verifyRun } from './prove.js';
 
@@ -146,9 +147,10 @@ export function enter(run: Run, phase: 'plan' | 'copy' | 'finish' | 'verify' | '
   run.emit({ kind: 'phase', phase });
 }
 
-/** The readers each hold a batch that is not in the channel yet; the rest of the budget is the channel's. */
+/** Two batches for each writer keep all of them busy; more would only wait in memory. The readers each hold another one that is not in the channel yet. */
 function limitsOf(config: RunConfig): { readonly memoryBytes: number; readonly concurrency: number } {
-  return { memoryBytes: Math.max(config.memoryBytes / 2, 1), concurrency: config.concurrency };
+  const { concurrency, memoryBytes } = config;
+  return { memoryBytes: Math.max(1, Math.min(memoryBytes / 2, 2 * concurrency * batchBytesOf(config))), concurrency };
 }
 
 /** Numbers and text stay as they are; what JSON can't hold exactly becomes its normal-form text. */
