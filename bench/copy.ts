@@ -18,7 +18,7 @@ const dsync = fileURLToPath(new URL('../bin/dsync.js', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'dsync-bench-'));
 
 interface Measured { readonly seconds: number; readonly megabytes: number }
-interface Contest { readonly name: string; readonly raw: string; readonly from: string; readonly to: string; readonly clear: () => Promise<unknown> }
+interface Contest { readonly name: string; readonly raw: string; readonly from: string; readonly to: string; readonly clear: () => Promise<unknown>; readonly create: () => Promise<unknown> }
 
 const columns = 'id, customer_id, amount, status, note, created_at, paid, coupon, discount, attrs';
 const pgTable = `(id bigint NOT NULL, customer_id integer NOT NULL, amount numeric(12,2) NOT NULL, status varchar(16) NOT NULL, note text, created_at timestamp NOT NULL, paid boolean NOT NULL, coupon varchar(32), discount double precision, attrs json)`;
@@ -40,15 +40,17 @@ function contests(pg: Ends, maria: Ends): Contest[] {
   const psql = (db: string, sql: string) => `psql -qX '${pg.url(db)}' -c "${sql}"`;
   const half = (stream: number) => `${psql('source', `copy (select * from orders where ${stream === 0 ? `ctid < '(${pg.middle},0)'` : `ctid >= '(${pg.middle},0)'`}) to stdout (format binary)`)} | ${psql('target', 'copy orders from stdin (format binary)')}`;
   const mariadb = (db: string, sql: string) => `mariadb ${maria.login} --local-infile=1 --quick ${db} -N -B -e "${sql}"`;
-  const cleanPg = () => pg.query('target', `DROP TABLE IF EXISTS orders; DROP SCHEMA IF EXISTS _dsync CASCADE; CREATE TABLE orders ${pgTable}; CHECKPOINT`);
-  const cleanMaria = () => maria.query('target', 'DROP TABLE IF EXISTS orders, _dsync_run, _dsync_progress').then(() => maria.query('target', `CREATE TABLE orders ${myTable}`));
+  const cleanPg = () => pg.query('target', `DROP TABLE IF EXISTS orders; DROP SCHEMA IF EXISTS _dsync CASCADE; CHECKPOINT`);
+  const cleanMaria = () => maria.query('target', 'DROP TABLE IF EXISTS orders, _dsync_run, _dsync_progress');
+  const createPg = () => pg.query('target', `CREATE TABLE orders ${pgTable}`);
+  const createMaria = () => maria.query('target', `CREATE TABLE orders ${myTable}`);
   return [
-    { name: 'pg-pg', from: pg.url('source'), to: pg.url('target'), clear: cleanPg, raw: `(${half(0)}) & (${half(1)}); wait; ${psql('target', 'alter table orders add primary key (id)')}` },
-    { name: 'pg-mariadb', from: pg.url('source'), to: maria.url('target'), clear: cleanMaria,
+    { name: 'pg-pg', from: pg.url('source'), to: pg.url('target'), clear: cleanPg, create: createPg, raw: `(${half(0)}) & (${half(1)}); wait; ${psql('target', 'alter table orders add primary key (id)')}` },
+    { name: 'pg-mariadb', from: pg.url('source'), to: maria.url('target'), clear: cleanMaria, create: createMaria,
       raw: `${psql('source', `copy (select ${columns.replace('paid', 'paid::int')} from orders) to stdout`)} | ${mariadb('target', `load data local infile '/dev/stdin' into table orders character set utf8mb4`)}` },
-    { name: 'mariadb-pg', from: maria.url('source'), to: pg.url('target'), clear: cleanPg,
+    { name: 'mariadb-pg', from: maria.url('source'), to: pg.url('target'), clear: cleanPg, create: createPg,
       raw: `${mariadb('source', `select ${columns.replace(/note|coupon|discount/g, (name) => `ifnull(${name}, '\\\\N')`).replaceAll('\\\\', '\\\\\\\\')} from orders`)} --raw | ${psql('target', 'copy orders from stdin')}; ${psql('target', 'alter table orders add primary key (id)')}` },
-    { name: 'mariadb-mariadb', from: maria.url('source'), to: maria.url('target'), clear: cleanMaria,
+    { name: 'mariadb-mariadb', from: maria.url('source'), to: maria.url('target'), clear: cleanMaria, create: createMaria,
       raw: `${mariadb('source', `select ${columns.replace(/note|coupon|discount/g, (name) => `ifnull(${name}, '\\\\N')`).replaceAll('\\\\', '\\\\\\\\')} from orders`)} --raw | ${mariadb('target', `load data local infile '/dev/stdin' into table orders character set utf8mb4`)}` },
   ];
 }
@@ -58,6 +60,7 @@ async function compete(contest: Contest): Promise<void> {
   const raw: Measured[] = [], ours: Measured[] = [];
   for (let i = 0; i <= runs; i++) {
     await contest.clear();
+    await contest.create();
     raw.push(await timed('bash', ['-c', contest.raw]));
     await contest.clear();
     ours.push(await timed(process.execPath, [dsync, 'sync', contest.from, contest.to, '--no-verify', '--state', join(folder, `${contest.name}-${i}`), ...values.flags.split(' ').filter(Boolean)]));

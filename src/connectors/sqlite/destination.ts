@@ -22,6 +22,7 @@ export function destination(session: Session): Destination {
   return {
     engine: 'sqlite',
     version: session.version,
+    defaultSchema: 'main',
     identity: async () => identity,
     check: async (mappings) => checkDestination(session, mappings),
     adapt: async (source, target) => adapt(session, source, target),
