@@ -290,8 +290,12 @@ function spellUuid(hex: string): string {
 /** Milliseconds since 1970; undefined for what a Date would respell: infinity, years before 1 or after 9999, zero dates. */
 function parseInstant(text: string): number | undefined {
   const moment = Date.parse(`${text.slice(0, 10)}T${text.slice(11)}Z`);
-  return Number.isNaN(moment) || spellInstant(moment) !== text ? undefined : moment;
+  if (Number.isNaN(moment)) return undefined;
+  return plainInstant.test(text) || spellInstant(moment) === text ? moment : undefined;
 }
+
+/** Surely read as it is spelled: no day that some month has not. */
+const plainInstant = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8]) (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{0,2}[1-9])?$/;
 
 /** Beyond JavaScript's dates: the milliseconds. */
 function spellInstant(moment: number): string {

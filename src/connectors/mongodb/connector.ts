@@ -8,5 +8,5 @@ export const mongodb: Connector = {
   name: 'mongodb',
   schemes: ['mongodb', 'mongodb+srv'],
   openSource: async (url, options) => mongodbSource(await connect(url, options, 'source-lost'), options),
-  openDestination: async (url, options) => mongodbDestination(await connect(url, options, 'connection-lost'), options),
+  openDestination: async (url, options) => mongodbDestination(await connect(url, options, 'connection-lost')),
 };

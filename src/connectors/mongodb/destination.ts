@@ -1,5 +1,5 @@
 import type { Collection } from 'mongodb';
-import type { Batch, Destination, Mapping, OpenOptions, Rejected, Row, Shape, Target, WriteOptions } from '../../contract.js';
+import type { Batch, Destination, Mapping, Rejected, Row, Shape, Target, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { decodeRows, encodeEachRow, encodeKey, type Encoded } from '../../values/bson.js';
 import { checkDestination } from './check.js';
@@ -15,9 +15,9 @@ import { durable, keepsEmptyTimestamps, withPlacedIds, writerFor, type Place, ty
 /** Where the progress is kept if the URL names no database. */
 const ownDatabase = '_dsync';
 
-export async function mongodbDestination(session: Session, { signal: opening }: OpenOptions): Promise<Destination> {
+export function mongodbDestination(session: Session): Destination {
   const home = session.database ?? ownDatabase;
-  const writer = writerFor(session, await keepsEmptyTimestamps(session, home, opening));
+  let writer = writerFor(session, false);
   const progress = progressIn(session, home);
   const encoders = new WeakMap<Mapping, (rows: readonly Row[]) => Encoded>();
 
@@ -68,7 +68,10 @@ export async function mongodbDestination(session: Session, { signal: opening }: 
     adapt: (source, target, signal) => collectionFor(session, source, target, signal),
     holdsRows: (target, signal) => session.attempt(`looking into ${target.namespace}`, signal, async () => (await targetOf(target).findOne({}, { projection: { _id: 1 }, signal })) !== null),
     formats: (mapping) => (holdsDocuments(mapping.source) ? ['bson', 'values'] : ['values']),
-    begin: (run, signal) => progress.begin(run, signal),
+    async begin(run, signal) {
+      await progress.begin(run, signal);
+      writer = writerFor(session, await keepsEmptyTimestamps(session, home, signal));
+    },
     progress: (run, signal) => progress.rows(run, signal),
     async prepare(run, mapping, { empty, tasks }, signal) {
       const { target, staged, existed } = mapping, place = placeOf(run, mapping);

@@ -3,6 +3,7 @@ import type { Collection } from 'mongodb';
 import type { Barrier, Batch, ProgressRow, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { ifSupported, type Session } from './session.js';
+import { dropCollection } from './staging.js';
 import { commentOf, durable } from './write.js';
 
 /** What the destination remembers of runs: `_dsync_run` has a mark for each, `_dsync_progress` a document for each batch. */
@@ -79,8 +80,7 @@ export function progressIn(session: Session, database: string): Progress {
         await entries.deleteMany({ run });
         await runs.deleteOne({ _id: run });
         if (await runs.findOne({}, { signal })) return;
-        await entries.drop();
-        await runs.drop();
+        for (const collection of ['_dsync_progress', '_dsync_run']) await dropCollection(session, { run, database, collection }, signal);
       });
     },
   };

@@ -147,7 +147,7 @@ export function withPlacedIds(documents: readonly (Uint8Array | undefined)[], ru
  */
 export async function keepsEmptyTimestamps(session: Session, database: string, signal: AbortSignal): Promise<boolean> {
   const answer = (flags: object) => session.attempt('probing', signal, () =>
-    session.client.db(database).command({ insert: '_dsync_probe', documents: [], ...flags }, { signal }).then(() => undefined, codeOfRefusal));
+    session.client.db(database).command({ insert: '_dsync_progress', documents: [], ...flags }, { signal }).then(() => undefined, codeOfRefusal));
   const plain = await answer({});
   return plain !== unauthorized && plain === await answer({ bypassEmptyTsReplacement: true });
 }
