@@ -40,14 +40,16 @@ export async function copy(jobs: readonly CopyJob[], snapshot: Snapshot, limits:
     const codecs = codecsOf(jobs);
     const ledger = new Ledger();
     for (const job of jobs) ledger.startAt(job.read.task.id, job.read.sequence);
-    const writing = Array.from({ length: limits.concurrency }, () => write(channel, ledger, codecs, { ...ports, signal }).catch((error: unknown) => { fail(error); throw error; }));
+    const writers = Array.from({ length: limits.concurrency }, () => write(channel, ledger, codecs, { ...ports, signal }).catch((error: unknown) => { fail(error); throw error; }));
+    // Settled from the start: a writer may fail while the readers are still on their way out, and nobody would hear of it.
+    const written = Promise.allSettled(writers);
     const reading = readAll(jobs, snapshot, channel, limits.concurrency, { ...ports, signal });
     const lost = await reading.then(() => undefined, (error: unknown) => {
       if (!(error instanceof DsyncError && error.code === 'source-lost')) fail(error);
       return { error };
     });
     channel.close();
-    await throwFirst(await Promise.allSettled(writing), ports.signal);
+    await throwFirst(await written, ports.signal);
     if (lost) throw lost.error;
   } finally {
     ports.signal.removeEventListener('abort', onAbort);
