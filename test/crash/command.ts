@@ -54,6 +54,11 @@ export class Command implements Disposable {
     return this.#run('resume', ...more);
   }
 
+  /** Forgets all runs, in the state only. */
+  forget(): Running {
+    return this.#run('cleanup', '--all', '--local');
+  }
+
   [Symbol.dispose](): void {
     for (const child of this.#children) child.kill('SIGKILL');
     rmSync(this.#state, { recursive: true, force: true, maxRetries: 5 });

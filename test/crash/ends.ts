@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
 import type { Collection, Db, Document } from 'mongodb';
-import { connectText, freshMongo, freshSql, serverFor, type ServerName } from '../servers/index.js';
+import { connectText, freshMongo, serverFor, withDatabase, type ServerName } from '../servers/index.js';
+import { textRows } from '../servers/sql.js';
 
 export type EndName = ServerName | 'sqlite';
 export type Dialect = 'postgres' | 'mysql' | 'sqlite';
@@ -55,23 +56,26 @@ const textTypes: Record<Exclude<EndName, 'mongodb'>, string> = {
   postgres18: 'COLLATE "C"', postgres14: 'COLLATE "C"', mariadb: 'COLLATE utf8mb4_nopad_bin', mysql9: 'COLLATE utf8mb4_0900_bin', sqlite: '',
 };
 
+let made = 0;
+
+/** Every query has a connection of its own: the server may be restarted between them. */
 async function sqlEnd(name: Exclude<ServerName, 'mongodb'>, serverUrl: string): Promise<SqlEnd> {
-  const database = await freshSql(serverUrl);
+  const database = `crash_${process.pid}_${Date.now().toString(36)}_${made++}`, url = withDatabase(serverUrl, database);
   const isPostgres = name.startsWith('postgres');
-  const query: SqlEnd['query'] = (sql) => database.query(sql);
+  const query: SqlEnd['query'] = (sql) => textRows(url, sql);
+  const create = () => textRows(serverUrl, `CREATE DATABASE ${database}${isPostgres ? '' : ' CHARACTER SET utf8mb4'}`);
+  const drop = () => textRows(serverUrl, `DROP DATABASE IF EXISTS ${database}${isPostgres ? ' WITH (FORCE)' : ''}`);
+  await create();
   return {
-    name, url: database.url, dialect: isPostgres ? 'postgres' : 'mysql', prefix: isPostgres ? 'public.' : `${database.name}.`, query,
-    connect: () => connectText(database.url),
+    name, url, dialect: isPostgres ? 'postgres' : 'mysql', prefix: isPostgres ? 'public.' : `${database}.`, query,
+    connect: () => connectText(url),
     fill: async (tables) => {
       for (const table of tables) await fillTable(name, table, query);
       if (isPostgres) await makeRoomBehind(tables, query);
     },
     contents: async (table) => cellsOf(table, await query(`SELECT ${table.columns.map((column) => column.name).join(', ')} FROM ${table.name}`)),
-    empty: async () => {
-      if (isPostgres) return void await query('DROP SCHEMA public CASCADE; DROP SCHEMA _dsync CASCADE; CREATE SCHEMA public');
-      await query(`DROP DATABASE ${database.name}; CREATE DATABASE ${database.name} CHARACTER SET utf8mb4; USE ${database.name}`);
-    },
-    [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
+    empty: async () => { await drop(); await create(); },
+    [Symbol.asyncDispose]: async () => void await drop(),
   };
 }
 

@@ -7,14 +7,21 @@ export const read = (bytes: number): Point => [{ side: 'source', way: 'answered'
 type Server = 'postgres' | 'mysql' | 'mongodb';
 const serverOf = (name: EndName): Server => (name.startsWith('postgres') ? 'postgres' : name === 'mongodb' ? 'mongodb' : 'mysql');
 
+/** Rows are on their way: what commits from here on is batches. */
+const writing: Record<Server, RegExp> = { postgres: /FROM STDIN/, mysql: /LOAD DATA|INSERT INTO (?!\S*_dsync)/, mongodb: /documents/ };
 /** The write that makes a batch last, with its progress. */
 const commits: Record<Server, RegExp> = { postgres: /COMMIT/, mysql: /COMMIT/, mongodb: /_dsync_progress/ };
 
-/** The destination has what the nth commit makes last, and dsync is not told. */
-export const unacknowledged = (destination: EndName, nth: number): Point => [{ side: 'destination', way: 'asked', text: commits[serverOf(destination)], nth, unanswered: true }];
+const nthCommit = (destination: EndName, nth: number, unanswered: boolean): Point => [
+  { side: 'destination', way: 'asked', text: writing[serverOf(destination)] },
+  { side: 'destination', way: 'asked', text: commits[serverOf(destination)], nth, unanswered },
+];
 
-/** The nth commit never reaches the destination, which has all that belongs to it. */
-export const uncommitted = (destination: EndName, nth: number): Point => [{ side: 'destination', way: 'asked', text: commits[serverOf(destination)], nth }];
+/** The destination has the nth batch, and dsync is not told. */
+export const unacknowledged = (destination: EndName, nth: number): Point => nthCommit(destination, nth, true);
+
+/** The nth batch's commit never reaches the destination, which has all that belongs to it. */
+export const uncommitted = (destination: EndName, nth: number): Point => nthCommit(destination, nth, false);
 
 /** Keys are under way, staging tables are swapped in, statistics are taken: whatever this engine has to do at the end. */
 const finishing: Record<Server, RegExp> = { postgres: /ADD PRIMARY KEY/, mysql: /RENAME TABLE|ANALYZE/, mongodb: /renameCollection/ };
@@ -27,3 +34,7 @@ const mends: Record<Server, RegExp> = { postgres: /COMMIT/, mysql: /COMMIT/, mon
 
 /** The first rows were mended, and dsync is not told. */
 export const mending = (destination: EndName): Point => [{ says: /info +verify$/m }, { side: 'destination', way: 'asked', text: mends[serverOf(destination)], unanswered: true }];
+
+/** A resumed run is being taken from the process that had it before. */
+const taken: Record<Server, RegExp> = { postgres: /INSERT INTO _dsync\.run/, mysql: /INSERT INTO [^ ]*_dsync_run/, mongodb: /_dsync_run/ };
+export const taking = (destination: EndName): Point => [{ side: 'destination', way: 'asked', text: taken[serverOf(destination)] }];

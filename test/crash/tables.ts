@@ -39,10 +39,10 @@ const log = (count: number): Table => ({
   rows: Array.from({ length: count }, (_, i) => [String(i % 500), i % 7 === 0 ? null : `event ${i % 40}`]),
 });
 
-const nothing: Table = { name: 'nothing', key: [0], columns: [{ name: 'id', type: 'int' }, { name: 'n', type: 'int' }], rows: [] };
+const fresh: Table = { name: 'fresh', key: [0], columns: [{ name: 'id', type: 'int' }, { name: 'n', type: 'int' }], rows: [] };
 
 /** What the tests copy. Collections have no composite key here, and all have a key. */
 export function tablesOf(size: { readonly rows: number; readonly width: number }, documents = false): readonly Table[] {
   const { rows, width } = size;
-  return documents ? [items(rows, width), words(rows / 4)] : [items(rows, width), pairs(rows / 4), words(rows / 4), log(rows / 4), nothing];
+  return documents ? [items(rows, width), words(rows / 4)] : [items(rows, width), pairs(rows / 4), words(rows / 4), log(rows / 4), fresh];
 }

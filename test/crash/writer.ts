@@ -51,7 +51,7 @@ const changes: readonly Change[] = [
   { name: 'log: same again', weight: 2, make: ({ upTo }) => [`INSERT INTO log SELECT n, what FROM log WHERE n = ${upTo(500)}`] },
   { name: 'log: value', weight: 1, make: ({ upTo }) => [`UPDATE log SET what = 'later' WHERE n = ${upTo(500)}`] },
   { name: 'log: delete one of several', weight: 2, make: ({ dialect, upTo }) => [deleteOne[dialect](upTo(500))] },
-  { name: 'nothing: insert', weight: 1, make: ({ fresh }) => [`INSERT INTO nothing VALUES (${fresh()}, 1)`] },
+  { name: 'fresh: insert', weight: 1, make: ({ fresh }) => [`INSERT INTO fresh VALUES (${fresh()}, 1)`] },
   { name: 'rolled back', weight: 1, make: ({ id }) => ['BEGIN', `DELETE FROM items WHERE id < ${id()}`, 'ROLLBACK'] },
 ];
 

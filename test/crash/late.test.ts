@@ -1,0 +1,77 @@
+import { expect, it } from 'vitest';
+import type { EndName } from './ends.js';
+import { expectEqual } from './equal.js';
+import { read, taking, unacknowledged, uncommitted } from './points.js';
+import { describeEnds, Scene } from './scene.js';
+
+/** The source rests here, so a resume that has anything to mend has lost or doubled it first. */
+const nothingMended = { upserted: 0, deleted: 0, recopied: [] };
+
+const pairs: readonly (readonly [EndName, EndName])[] = [['postgres18', 'postgres14'], ['mariadb', 'postgres18'], ['postgres18', 'mariadb'], ['mysql9', 'mariadb'], ['mongodb', 'mongodb'], ['sqlite', 'postgres18'], ['postgres18', 'sqlite']];
+
+for (const [from, to] of pairs) {
+  describeEnds([from, to], `${from} to ${to}, killed while nobody writes`, () => {
+    it('goes on from where it was, and has nothing to mend', async () => {
+      await using scene = await Scene.set(from, to, { rows: 10_000 });
+      await scene.killAt(scene.command.sync('--exclude', '*log'), to === 'sqlite' ? read(4_000_000) : unacknowledged(to, 8));
+      const left = await rowsLeft(scene);
+      const { by, report, stderr } = await scene.command.resume().ended;
+      expect(by, stderr).toBe(0);
+      expect(report.mended).toEqual(nothingMended);
+      // Batches that had landed after one that had not are written again: fewer than writers have in their hands.
+      expect(report.rows).toBeGreaterThanOrEqual(left);
+      expect(report.rows).toBeLessThan(left + 3 * 300);
+      await expectEqual(scene.source, scene.destination, keyedTables(scene));
+    });
+  });
+}
+
+for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'], ['mongodb', 'mongodb']] as const) {
+  describeEnds([from, to], `${from} to ${to}, killed with a gap between the batches that landed`, () => {
+    it('fills the gap', async () => {
+      await using scene = await Scene.set(from, to, { rows: 10_000 });
+      const running = scene.command.sync('--exclude', '*log');
+      await scene.stopAt(running, uncommitted(to, 2));
+      scene.wires.strand();
+      await scene.killAt(running, unacknowledged(to, 4));
+      scene.wires.cut('destination');
+      const { by, report, stderr } = await scene.command.resume().ended;
+      expect(by, stderr).toBe(0);
+      expect(report.mended).toEqual(nothingMended);
+      await expectEqual(scene.source, scene.destination, keyedTables(scene));
+    });
+  });
+}
+
+for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'], ['postgres18', 'mysql9']] as const) {
+  describeEnds([from, to], `${from} to ${to}, resumed while the last write of the killed process is still on its way`, () => {
+    it('waits for it: it is neither lost nor there twice', async () => {
+      await using scene = await Scene.set(from, to, { rows: 10_000 });
+      const running = scene.command.sync();
+      await scene.stopAt(running, uncommitted(to, 5));
+      scene.wires.strand();
+      running.kill('SIGKILL');
+      await running.ended;
+      const resumed = scene.command.resume();
+      await scene.stopAt(resumed, taking(to));
+      scene.wires.release();
+      scene.wires.deliver();
+      const { by, report, stderr } = await resumed.ended;
+      expect(by, stderr).toBe(0);
+      expect(report.mended).toEqual(nothingMended);
+      await expectEqual(scene.source, scene.destination, scene.tables);
+    });
+  });
+}
+
+const keyedTables = (scene: Scene) => scene.tables.filter((table) => table.name !== 'log');
+
+/** Rows that the source has and the destination lacks. */
+async function rowsLeft(scene: Scene): Promise<number> {
+  const { source, destination } = scene;
+  let left = 0;
+  for (const table of keyedTables(scene)) {
+    left += (await source.contents(table)).length - (await destination.contents(table).catch(() => [])).length;
+  }
+  return left;
+}

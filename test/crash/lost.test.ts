@@ -1,0 +1,77 @@
+import { expect, it } from 'vitest';
+import { ownServer } from '../servers/index.js';
+import type { Ended } from './command.js';
+import type { EndName } from './ends.js';
+import { expectEqual } from './equal.js';
+import { read, unacknowledged, verifying } from './points.js';
+import { describeEnds, Scene, type Point } from './scene.js';
+import type { Side } from './wires.js';
+
+const nothingMended = { upserted: 0, deleted: 0, recopied: [] };
+
+describeEnds(['postgres18', 'mariadb'], 'A server that is restarted in the middle', () => {
+  for (const name of ['postgres18', 'mariadb'] as const) {
+    it(`as the source, ${name}: dsync goes on under a new moment, and mends what has changed since the first`, async () => {
+      await using server = await ownServer(name);
+      await using scene = await Scene.set(name, 'postgres14', { rows: 10_000, sourceServer: server.url });
+      const writer = await scene.write();
+      const running = scene.command.sync();
+      await scene.stopAt(running, read(3_000_000));
+      await writer.more(200);
+      await writer.stop();
+      await server.restart();
+      scene.wires.release();
+      const { report } = await endedWell(running.ended);
+      expect(report.moments.length).toBeGreaterThan(1);
+      expect(report.mended.upserted + report.mended.deleted).toBeGreaterThan(0);
+      await expectEqual(scene.source, scene.destination, scene.tables);
+    });
+
+    it(`as the destination, ${name}: dsync goes on in the same moment, and writes nothing twice`, async () => {
+      await using server = await ownServer(name);
+      await using scene = await Scene.set('postgres14', name, { rows: 10_000, destinationServer: server.url });
+      const running = scene.command.sync();
+      await scene.stopAt(running, unacknowledged(name, 6));
+      await server.restart();
+      scene.wires.release();
+      const { report } = await endedWell(running.ended);
+      expect(report.moments).toHaveLength(1);
+      expect(report.mended).toEqual(nothingMended);
+      await expectEqual(scene.source, scene.destination, scene.tables);
+    });
+  }
+}, { own: true });
+
+interface Cut { readonly from: EndName; readonly to: EndName; readonly side: Side; readonly when: string; readonly point: Point }
+
+const cuts: readonly Cut[] = [
+  { from: 'mysql9', to: 'postgres18', side: 'source', when: 'in the copy', point: read(3_000_000) },
+  { from: 'mongodb', to: 'mongodb', side: 'source', when: 'in the copy', point: read(3_000_000) },
+  { from: 'mongodb', to: 'mongodb', side: 'destination', when: 'in the copy', point: unacknowledged('mongodb', 4) },
+  { from: 'postgres18', to: 'mysql9', side: 'destination', when: 'in the copy', point: unacknowledged('mysql9', 6) },
+  { from: 'postgres18', to: 'mariadb', side: 'source', when: 'in the verification', point: verifying(1_000_000) },
+  { from: 'postgres18', to: 'mariadb', side: 'destination', when: 'in the verification', point: verifying(1_000_000) },
+];
+
+for (const { from, to, side, when, point } of cuts) {
+  describeEnds([from, to], `${from} to ${to}, the connections to the ${side} cut ${when}`, () => {
+    it('goes on by itself', async () => {
+      await using scene = await Scene.set(from, to, { rows: 10_000 });
+      const writer = side === 'source' ? await scene.write() : undefined;
+      const running = scene.command.sync();
+      await scene.stopAt(running, point);
+      await writer?.more(50);
+      await writer?.stop();
+      scene.wires.cut(side);
+      scene.wires.release();
+      await endedWell(running.ended);
+      await expectEqual(scene.source, scene.destination, scene.tables);
+    });
+  });
+}
+
+async function endedWell(ended: Promise<Ended>): Promise<Ended> {
+  const outcome = await ended;
+  expect(outcome.by, outcome.stderr).toBe(0);
+  return outcome;
+}
