@@ -36,7 +36,9 @@ export function destination(store: Store): Destination {
         dropProgress(mark, tasks);
         if (!mapping.staged) tableOf(store, target).rows.clear();
       }
-      if (mapping.staged && !store.staging.has(stagingKey(run, mapping))) store.staging.set(stagingKey(run, mapping), []);
+      // Once the task is done, its rows are in staging or in the target: a new staging table would take their place.
+      const isDone = tasks.some(({ id }) => mark.progress.has(progressKey(id, 'done')));
+      if (mapping.staged && !isDone && !store.staging.has(stagingKey(run, mapping))) store.staging.set(stagingKey(run, mapping), []);
     },
     async write(run, batch, mapping, options, signal) {
       await store.hooks.beforeWrite?.(batch);

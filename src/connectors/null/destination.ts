@@ -18,7 +18,8 @@ export function destination(): Destination {
     async prepare(run, _mapping, { empty, tasks }) {
       for (const [key, { task }] of rowsOf(run)) if (empty && tasks.some(({ id }) => id === task)) rowsOf(run).delete(key);
     },
-    async write(run, { task, sequence, cursor, count }, _mapping, { redo }) {
+    async write(run, { task, sequence, cursor, count }, _mapping, { redo }, signal) {
+      signal.throwIfAborted();
       const known = redo ? rowsOf(run).get(`${task}\n${sequence}`) : undefined;
       if (!known) rowsOf(run).set(`${task}\n${sequence}`, { task, sequence, cursor, rows: count, done: false });
       return { written: known?.rows ?? count, rejected: [] };

@@ -20,49 +20,49 @@ export interface Into {
  * Others get their turn in between: the caller must keep them from the session.
  */
 export async function insertRows(session: Session, mapping: Mapping, rows: readonly Row[], into: Into): Promise<Refusal[]> {
-  const width = mapping.target.columns.length, bind = binder(mapping), refused: Refusal[] = [];
-  const many = Math.max(1, Math.floor(valuesAtOnce / width));
+  const insert = inserter(session, mapping, into), refused: Refusal[] = [];
+  const many = Math.max(1, Math.floor(valuesAtOnce / mapping.target.columns.length));
   let since = performance.now();
   for (let start = 0; start < rows.length; start += many) {
-    const bound = rows.slice(start, start + many).map((row, i) => ({ index: start + i, values: bind(row) }));
-    refused.push(...bound.filter(isUnfit).map(({ index, values }) => ({ index, reason: values.message })));
-    refused.push(...insert(session, mapping, into, bound.filter((each) => !isUnfit(each)) as Bound[]));
+    refused.push(...insert(rows, start, Math.min(rows.length, start + many)));
     if (performance.now() - since > turn) {
       await setImmediate();
       since = performance.now();
     }
   }
-  return refused.sort((a, b) => a.index - b.index);
+  return refused;
 }
 
 export function deleteKeys(session: Session, { target }: Mapping, keys: readonly Row[]): void {
   const columns = target.key.map((position) => target.columns[position]);
-  const binders = target.key.map((position) => valueBinder(target.columns[position].type, target.columns[position].native));
+  const binders = columns.map(({ type, native }) => valueBinder(type, native));
   const sql = `DELETE FROM ${quoted(target.name)} WHERE ${columns.map(({ name }) => `${quoted(name)} = ?`).join(' AND ')}`;
   for (const key of keys) session.run(sql, key.map((cell, i) => binders[i](cell)));
 }
 
-interface Bound { readonly index: number; readonly values: readonly Native[] }
-interface Misfit { readonly index: number; readonly values: Unfit }
-
-function isUnfit(bound: { readonly index: number; readonly values: readonly Native[] | Unfit }): bound is Misfit {
-  return bound.values instanceof Unfit;
+/** Inserts rows [start, end) by one statement; where one of them is at fault, halves tell which. */
+function inserter(session: Session, mapping: Mapping, into: Into): (rows: readonly Row[], start: number, end: number) => Refusal[] {
+  const bind = binder(mapping), statements = new Map<number, string>();
+  const statement = (rows: number): string => {
+    const sql = statements.get(rows) ?? insertStatement(mapping, into, rows);
+    statements.set(rows, sql);
+    return sql;
+  };
+  const insert = (rows: readonly Row[], start: number, end: number): Refusal[] => {
+    try {
+      session.insert(statement(end - start), bind(rows, start, end));
+      return [];
+    } catch (error) {
+      if (!(error instanceof ConstraintFailure || error instanceof Unfit)) throw error;
+      if (end - start === 1) return [{ index: start, reason: error.message }];
+      const middle = (start + end) >> 1;
+      return [...insert(rows, start, middle), ...insert(rows, middle, end)];
+    }
+  };
+  return insert;
 }
 
-/** All rows by one statement; if that fails by one of them, each by its own. */
-function insert(session: Session, mapping: Mapping, into: Into, rows: readonly Bound[]): Refusal[] {
-  if (rows.length === 0) return [];
-  try {
-    session.insert(statement(mapping, into, rows.length), rows.flatMap(({ values }) => values));
-    return [];
-  } catch (error) {
-    if (!(error instanceof ConstraintFailure)) throw error;
-    if (rows.length === 1) return [{ index: rows[0].index, reason: error.message }];
-    return rows.flatMap((row) => insert(session, mapping, into, [row]));
-  }
-}
-
-function statement({ target: { columns, key } }: Mapping, { table, overwrite }: Into, rows: number): string {
+function insertStatement({ target: { columns, key } }: Mapping, { table, overwrite }: Into, rows: number): string {
   const names = columns.map(({ name }) => quoted(name));
   const marks = `(${names.map(() => '?').join(', ')})`;
   const insert = `INSERT INTO ${quoted(table)} (${names.join(', ')}) VALUES ${new Array(rows).fill(marks).join(', ')}`;
@@ -71,19 +71,14 @@ function statement({ target: { columns, key } }: Mapping, { table, overwrite }: 
   return `${insert} ON CONFLICT (${key.map((position) => names[position]).join(', ')}) DO ${others.length > 0 ? `UPDATE SET ${others.join(', ')}` : 'NOTHING'}`;
 }
 
-function binder({ source, target }: Mapping): (row: Row) => readonly Native[] | Unfit {
-  const binders = source.columns.map(({ type }, i) => valueBinder(type, target.columns[i].native));
-  const bind = (row: Row): Native[] => {
-    const values = new Array<Native>(binders.length);
-    for (let i = 0; i < binders.length; i++) values[i] = binders[i](row[i]);
-    return values;
-  };
-  return (row) => {
-    try {
-      return bind(row);
-    } catch (error) {
-      if (error instanceof Unfit) return error;
-      throw error;
+/** The cells of rows [start, end), one after the other. */
+function binder({ source, target }: Mapping): (rows: readonly Row[], start: number, end: number) => Native[] {
+  const binders = source.columns.map(({ type }, i) => valueBinder(type, target.columns[i].native)), width = binders.length;
+  return (rows, start, end) => {
+    const values = new Array<Native>((end - start) * width);
+    for (let row = start, at = 0; row < end; row++) {
+      for (let i = 0; i < width; i++) values[at++] = binders[i](rows[row][i]);
     }
+    return values;
   };
 }
