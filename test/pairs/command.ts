@@ -29,9 +29,9 @@ export interface Report {
   readonly error?: { readonly code: string; readonly message: string; readonly remedy?: string };
 }
 
-/** Runs the real command to its end, with a state folder of this test file. */
+/** Runs the real command to its end, with a state folder of this test file. One that hangs is killed, so that its log is seen. */
 export async function dsync(...args: readonly string[]): Promise<Outcome> {
-  const child = spawn(process.execPath, [program, ...args, '--state', stateFolder], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
+  const child = spawn(process.execPath, [program, ...args, '--state', stateFolder], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' }, timeout: 90_000, killSignal: 'SIGKILL' });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
