@@ -84,7 +84,10 @@ export function mongodbDestination(session: Session): Destination {
       if (!await hasCollection(session, place, signal)) await createCollection(session, place, signal);
     },
     write,
-    taskDone: (run, barrier, signal) => progress.taskDone(run, barrier, signal),
+    async taskDone(run, barrier, signal) {
+      await progress.check(run, signal);
+      await progress.taskDone(run, barrier, signal);
+    },
     async finish(run, mapping, { keepRows }, signal) {
       if (!mapping.staged || !await hasCollection(session, placeOf(run, mapping), signal)) return [];
       await progress.setSwapped(run, mapping.target.namespace, true, signal);
