@@ -7,6 +7,8 @@ const tags = { null: 0, text: 1, integer: 2, bytes: 3, illFormed: 4, decimal: 5,
 const firstSize = 4 << 10;
 /** Up to here a loop beats a call into the engine. */
 const shortText = 32;
+/** From here on it pays to count the bytes beforehand. */
+const largeText = 64 << 10;
 
 /**
  * The cells of one row, one after another in one reusable buffer. Each says what it is and how long, so that no two
@@ -37,7 +39,7 @@ export class Cells {
   }
 
   text(text: string): void {
-    this.#room(5 + 3 * text.length);
+    this.#room(5 + (text.length < largeText ? 3 * text.length : Math.max(2 * text.length, Buffer.byteLength(text))));
     const start = this.#end + 5;
     let at = start;
     for (let i = 0; i < text.length && i < shortText; i++) {
@@ -101,7 +103,8 @@ export class Cells {
 
   #room(length: number): void {
     if (this.#end + length <= this.#bytes.length) return;
-    const wider = Buffer.allocUnsafe(2 * (this.#end + length));
+    const needed = this.#end + length;
+    const wider = Buffer.allocUnsafeSlow(needed + Math.min(needed, 1 << 20));
     this.#bytes.copy(wider, 0, 0, this.#end);
     this.#bytes = wider;
     this.#view = new DataView(wider.buffer, wider.byteOffset);

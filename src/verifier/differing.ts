@@ -1,6 +1,5 @@
 import type { Part, Row } from '../contract.js';
 import { bucketCount, bucketOf, Sum, type Digest } from './digest.js';
-import { keyText } from './key.js';
 import { KeyTable, type Entry } from './keytable.js';
 import { Listing, type Listed } from './listing.js';
 import { mendRows, type Mend, type Mended } from './mend.js';
@@ -54,7 +53,7 @@ export class Rejects {
     const { source: shape } = this.#table.mapping, [before, after] = entry.counts;
     const taken = this.#taken.get(entry.key) ?? 0;
     if (taken >= before - after || (shape.key.length > 0 && after > 0)) return false;
-    if (!this.#table.isRejected(keyText(shape, row))) return false;
+    if (!this.#table.isRejected(row)) return false;
     this.#taken.set(entry.key, taken + 1);
     this.#sum.add(hasher);
     return true;

@@ -30,10 +30,15 @@ export function spelledCell(type: LogicalType, value: Value): string {
 
 const quoted: ReadonlySet<LogicalType['kind']> = new Set(['text', 'enum', 'set', 'native', 'any']);
 
+/** The text without its middle, in memory of its own: a slice would keep the whole alive. */
 export function cutInTheMiddle(text: string, length: number): string {
   if (text.length <= length) return text;
   const half = Math.floor((length - 1) / 2);
-  return `${text.slice(0, half)}…${text.slice(-half)}`;
+  return detached(`${text.slice(0, half)}…${text.slice(-half)}`);
+}
+
+export function detached(text: string): string {
+  return Buffer.from(text, 'utf16le').toString('utf16le');
 }
 
 /** Orders key cells: numbers by their worth, all else by code units, nulls first. */

@@ -1,5 +1,5 @@
 import type { Difference, LogicalType, Mapping, Row, Value } from '../contract.js';
-import { compareKeys, cutInTheMiddle, keyPositions, keyText, spelledCell } from './key.js';
+import { compareKeys, cutInTheMiddle, detached, keyPositions, keyText, spelledCell } from './key.js';
 import type { Entry } from './keytable.js';
 import { destination, source, type RowHasher, type Side } from './rows.js';
 
@@ -8,6 +8,7 @@ export interface Listed { readonly key: readonly Value[]; readonly difference: D
 
 const shownLength = 200;
 const keptLength = 1024;
+const orderedLength = 256;
 const mostCopies = 100;
 
 interface KeptCell { readonly hash: bigint; readonly text: string }
@@ -27,7 +28,7 @@ export class Listing {
   }
 
   add(entry: Entry, side: Side, row: Row, hasher: RowHasher): void {
-    const key = keyPositions(this.#mapping.source).map((position) => row[position]);
+    const key = keyPositions(this.#mapping.source).map((position) => beginningOf(row[position]));
     if (this.#last && compareKeys(key, this.#last) > 0) return;
     const item = this.#items.get(entry.key) ?? { entry, sides: [] };
     item.sides[side] ??= kept(this.#mapping, key, side, row, hasher);
@@ -55,11 +56,21 @@ function keyOf({ sides }: Item): readonly Value[] {
 function kept({ source: shape, target }: Mapping, key: readonly Value[], side: Side, row: Row, hasher: RowHasher): Kept {
   const { columns } = side === source ? shape : target;
   const cells = columns.map(({ type }, i) => ({ hash: hasher.cell(row, i), text: keptText(type, row[i]) }));
-  return { key, text: side === source ? keyText(shape, row) : keyText({ ...target, key: shape.key }, row), cells };
+  return { key: key.map(ownCell), text: side === source ? keyText(shape, row) : keyText({ ...target, key: shape.key }, row), cells };
 }
 
 function keptText(type: LogicalType, value: Value): string {
-  return cutInTheMiddle(spelledCell(type, value), keptLength);
+  return cutInTheMiddle(spelledCell(type, typeof value === 'string' ? cutInTheMiddle(value, keptLength) : value), keptLength);
+}
+
+/** As much of a key cell as puts it in order. */
+function beginningOf(cell: Value): Value {
+  return typeof cell === 'string' ? cell.slice(0, orderedLength) : cell instanceof Uint8Array ? cell.subarray(0, orderedLength) : cell;
+}
+
+/** A cell in memory of its own, apart from the row or batch that it may be a part of. */
+function ownCell(cell: Value): Value {
+  return typeof cell === 'string' ? detached(cell) : cell instanceof Uint8Array ? Buffer.from(cell) : cell;
 }
 
 function listed(mapping: Mapping, { entry, sides }: Item): readonly Listed[] {

@@ -67,7 +67,8 @@ export function isEqual(look: Look): boolean {
 
 /** Tells the keys of the differing buckets apart, as many buckets at a time as memory allows. */
 async function explained(table: Table, view: View, part: Part, options: LookOptions, buckets: readonly [Buckets, Buckets], differing: readonly number[], look: Look): Promise<Look> {
-  const groups = grouped(differing, (bucket) => Math.max(buckets[source].at(bucket).rows, buckets[destination].at(bucket).rows), options.keys);
+  const rowsIn = (bucket: number) => Math.max(buckets[source].at(bucket).rows, table.extrasAllowed ? 0 : buckets[destination].at(bucket).rows);
+  const groups = grouped(differing, rowsIn, options.keys);
   const within = options.mend ? groups : groups.slice(0, options.passes);
   let sum = { ...look, uncounted: within.length < groups.length };
   for (const group of within) sum = added(sum, await lookAtKeys(table, view, part, group, options));

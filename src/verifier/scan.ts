@@ -9,8 +9,8 @@ export interface Table {
   readonly where: readonly [string | undefined, string | undefined];
   /** Rows that only the destination has are no differences. */
   readonly extrasAllowed: boolean;
-  /** By key text: rows that the copy has rejected. */
-  isRejected(key: string): boolean;
+  /** Has the copy rejected this row of the source? */
+  isRejected(row: Row): boolean;
 }
 
 /** Both sides as they are read now. */

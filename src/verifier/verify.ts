@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pLimit, { type LimitFunction } from 'p-limit';
-import type { Destination, Emit, Mapping, NamespaceVerification, Part, Rejected, Snapshot } from '../contract.js';
+import type { Destination, Emit, Mapping, NamespaceVerification, Part, Rejected, Row, Snapshot } from '../contract.js';
 import { keyText } from './key.js';
 import { beginning, judge, mendedIn, saw, type Course } from './course.js';
 import { finishedOf, lookOf, verificationOf, type FinishedPart } from './result.js';
@@ -75,11 +75,17 @@ export async function verify(request: VerifyRequest): Promise<readonly Namespace
 
 async function courseOf(mapping: Mapping, settings: Settings, signal: AbortSignal): Promise<Course> {
   const { namespace } = mapping.source, ownRejects = new Set<string>();
+  const isRejected = (row: Row) => {
+    const known = settings.rejectedKeys?.(namespace);
+    if (ownRejects.size === 0 && !known?.size) return false;
+    const key = keyText(mapping.source, row);
+    return ownRejects.has(key) || known?.has(key) === true;
+  };
   const table: Table = {
     mapping, hashers: await hashers(mapping),
     where: [settings.where?.(namespace), settings.destinationWhere?.(namespace)],
     extrasAllowed: settings.extrasAllowed?.(mapping) ?? false,
-    isRejected: (key) => ownRejects.has(key) || (settings.rejectedKeys?.(namespace).has(key) ?? false),
+    isRejected,
   };
   const parts = await partsOf(mapping, settings.source, settings.partRows, signal);
   return beginning(table, parts, (rejected) => ownRejects.add(keyText(mapping.source, rejected.row)));
