@@ -15,7 +15,7 @@ export interface Outcome {
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** Standard output, parsed; only with `--json`. */
+  /** Standard output, parsed; empty without `--json`. */
   readonly report: Report;
 }
 
@@ -37,7 +37,11 @@ export async function dsync(...args: readonly string[]): Promise<Outcome> {
   child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text; });
   child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text; });
   const [status] = await once(child, 'close') as [number | null];
-  return { status, stdout, stderr, get report() { return JSON.parse(stdout) as Report; } };
+  return { status, stdout, stderr, report: parsed(stdout) };
+}
+
+function parsed(text: string): Report {
+  try { return JSON.parse(text) as Report; } catch { return {}; }
 }
 
 export const syncJson = (source: string, destination: string, ...args: readonly string[]): Promise<Outcome> => dsync('sync', source, destination, '--json', ...args);
