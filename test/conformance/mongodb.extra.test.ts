@@ -1,14 +1,20 @@
-import { createServer } from 'node:net';
-import { BSON, Binary, Decimal128, Double, Int32, Long, MaxKey, MinKey, MongoClient, ObjectId, Timestamp, type Db, type Document } from 'mongodb';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { connect as connectPlain, createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
+import { BSON, Binary, Decimal128, Double, Int32, Long, MaxKey, MinKey, MongoClient, MongoServerError, ObjectId, Timestamp, type Db, type Document } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { mongodb } from '../../src/connectors/mongodb/connector.js';
 import { deleteStatement, exactIdText, upsertStatement } from '../../src/connectors/mongodb/frames.js';
 import { Fields, parseExtendedJson } from '../../src/connectors/mongodb/json.js';
 import { filterOf, tasksAt } from '../../src/connectors/mongodb/ranges.js';
+import { failure } from '../../src/connectors/mongodb/session.js';
 import { findSequence } from '../../src/connectors/mongodb/sequence.js';
 import type { Batch, Column, Destination, LogicalType, Mapping, OpenOptions, Row, Shape, Snapshot, Source, Task } from '../../src/contract.js';
 import { idText, toExtendedJson } from '../../src/values/bson.js';
-import { describeWith, freshDatabase, type FreshMongoDatabase } from '../servers/index.js';
+import { newAuthority } from '../pairs/certificates.js';
+import { describeWith, freshDatabase, serverFor, type FreshMongoDatabase } from '../servers/index.js';
 
 const signal = new AbortController().signal;
 const options: OpenOptions = { signal, connections: 2, batchBytes: 1 << 20 };
@@ -302,6 +308,15 @@ test('nobody there, or no URL: the error says which, without the password', asyn
   await expect(mongodb.openSource!('mongodb://user:sec:ret@/db', options)).rejects.toMatchObject({ code: 'usage', message: expect.not.stringContaining('sec:ret') as string });
 });
 
+test.each([
+  [18, 'unreachable', 'denied'], [13, 'connection-lost', 'denied'], [10107, 'connection-lost', 'connection-lost'], [91, 'source-lost', 'source-lost'], [43, 'source-lost', 'source-lost'],
+  [14031, 'connection-lost', 'disk-full'], [112, 'connection-lost', 'conflict'], [2, 'source-lost', 'usage'], [121, 'connection-lost', 'internal'],
+] as const)('the server\'s error %i means, where a loss is %s: %s', (code, lost, meaning) => {
+  const error = failure(new MongoServerError({ code, message: 'no to mongodb://me:secret@host/' }), 'writing', lost);
+  expect(error).toMatchObject({ code: meaning, message: 'writing: no to mongodb://me:***@host/' });
+  expect(error.retryable).toBe(meaning === 'connection-lost' || meaning === 'source-lost' || meaning === 'conflict');
+});
+
 test('an abort ends connecting to a server that never answers', async () => {
   const silent = createServer(() => {}).listen(0, '127.0.0.1');
   const stop = new AbortController();
@@ -360,5 +375,32 @@ describeWith('mongodb', 'the driver\'s class for documents', () => {
     await client.db(database.name).command({ insert: 'c', documents: sequence('documents', documents) });
     expect((await client.db(database.name).collection('c').find({}, { raw: true }).toArray() as unknown as Buffer[]).map((bytes) => bytes.toString('hex'))).toEqual(documents.map((bytes) => Buffer.from(bytes).toString('hex')));
     await client.close();
+  });
+});
+
+describeWith('mongodb', 'MongoDB behind TLS', () => {
+  test('is reached with its authority and a certificate of our own, and not without', async () => {
+    await using authority = await newAuthority('test authority');
+    const server = await authority.sign('server', 'IP:127.0.0.1'), client = await authority.sign('client');
+    const both = join(authority.folder, 'both.pem');
+    await writeFile(both, await readFile(client.key, 'utf8') + await readFile(client.cert, 'utf8'));
+    const to = new URL(serverFor('mongodb')!.url);
+    const front = createTlsServer({ key: await readFile(server.key), cert: await readFile(server.cert), ca: await readFile(authority.ca), requestCert: true, rejectUnauthorized: true }, (socket) => {
+      const plain = connectPlain(Number(to.port), to.hostname);
+      socket.on('error', () => plain.destroy()).pipe(plain).on('error', () => socket.destroy()).pipe(socket);
+    });
+    front.on('tlsClientError', () => {});
+    front.listen(0, '127.0.0.1');
+    await once(front, 'listening');
+    const url = (query: string) => `mongodb://127.0.0.1:${(front.address() as AddressInfo).port}/db?directConnection=true&serverSelectionTimeoutMS=1500${query}`;
+    try {
+      await using source = await mongodb.openSource!(url(`&tls=true&tlsCAFile=${authority.ca}&tlsCertificateKeyFile=${both}`), options);
+      expect(await source.shapes({ include: ['none'], exclude: [] }, signal)).toEqual([]);
+      for (const query of [`&tls=true&tlsCertificateKeyFile=${both}`, `&tls=true&tlsCAFile=${authority.ca}`, '']) {
+        await expect(mongodb.openSource!(url(query), options), query).rejects.toMatchObject({ code: 'unreachable' });
+      }
+    } finally {
+      front.close();
+    }
   });
 });

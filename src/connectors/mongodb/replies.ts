@@ -1,7 +1,7 @@
 import { Long, type ClientSession, type Document } from 'mongodb';
 import type { OpenOptions, Shape } from '../../contract.js';
 import { bsonType, bufferOf, eachField } from '../../values/bson-bytes.js';
-import type { Session } from './session.js';
+import type { Hello, Session } from './session.js';
 
 export interface Find {
   readonly filter: object;
@@ -71,7 +71,7 @@ function ownCursor({ client, hello }: Session, { schema, name }: Shape, { filter
     async next() {
       if (id === 0n) return undefined;
       const reply = await ask(id === undefined
-        ? { find: name, filter, batchSize, ...(sorted && { sort: { _id: 1 } }), ...(readConcern && { readConcern }) }
+        ? { find: name, filter, batchSize, ...(sorted && sortById(hello)), ...(readConcern && { readConcern }) }
         : { getMore: Long.fromBigInt(id), collection: name, batchSize });
       id = reply.id;
       return reply.documents;
@@ -81,6 +81,11 @@ function ownCursor({ client, hello }: Session, { schema, name }: Shape, { filter
       void killed.then(() => session?.endSession(), () => session?.endSession()).catch(() => {});
     },
   };
+}
+
+/** The index of `_id` gives the order, unless a filter of the user's makes the server prefer another index and sort. */
+function sortById({ maxWireVersion }: Hello): Document {
+  return { sort: { _id: 1 }, ...(maxWireVersion >= 9 && { allowDiskUse: true }) };
 }
 
 /** The cursor's id, 0 after the last reply, and the documents, by place. */
