@@ -15,7 +15,7 @@ import { ofThisProcess, type Surroundings } from './surroundings.js';
 import { Voice } from './voice.js';
 
 /** Runs one command line and returns its exit status (docs/exit-status.md). Never fails. */
-export async function main(around: Surroundings = ofThisProcess()): Promise<number> {
+export async function main(around: Surroundings): Promise<number> {
   let status = 0;
   const program = programWith(around, async (given, work) => { status = await perform(around, given, work); });
   try {
@@ -27,7 +27,7 @@ export async function main(around: Surroundings = ofThisProcess()): Promise<numb
 }
 
 /** Runs the command line of this process, and ends it: an idle connection must not keep it. */
-export async function mainAndExit(): Promise<void> {
+export async function mainAndExit(around: Surroundings = ofThisProcess()): Promise<void> {
   // A reader such as `head` may leave early: that is no fault.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.on('uncaughtException', (error) => {
@@ -39,7 +39,7 @@ export async function mainAndExit(): Promise<void> {
     process.stderr.write(failureText(new DsyncError('internal', 'dsync came to a standstill', { remedy: 'dsync resume goes on' })));
     process.exit(1);
   });
-  const status = await main();
+  const status = await main(around);
   await Promise.all([process.stdout, process.stderr].map((stream) => new Promise((done) => stream.write('', done))));
   process.exit(status);
 }

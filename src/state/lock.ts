@@ -45,7 +45,7 @@ function readHolder(path: string): Holder | undefined {
 
 function busy(holder: Holder | undefined): DsyncError {
   const who = holder ? `process ${holder.pid} on ${holder.host}, since ${holder.since}` : 'it has only just begun';
-  return new DsyncError('busy', `Another process works on this flow: ${who}`, {
+  return new DsyncError('busy', `another process works on this flow: ${who}`, {
     remedy: holder ? `wait for it, or stop it with: kill -INT ${holder.pid}` : 'wait for it',
   });
 }

@@ -69,7 +69,7 @@ class SqliteStore implements StateStore {
       new Date().toISOString(), change.status ?? null, change.phase ?? null, optional(change.mappings),
       optional(change.tasks), optional(change.moments), optional(change.summary), run,
     );
-    if (changes === 0) throw new DsyncError('state', `The run ${run} is no longer in the state folder ${this.folder}`);
+    if (changes === 0) throw new DsyncError('state', `the run ${run} is no longer in the state folder ${this.folder}`);
   }
 
   load(run: string): RunState | undefined {
@@ -173,7 +173,7 @@ function formatOf(db: Database.Database): number {
 }
 
 function newer(folder: string, found: number): DsyncError {
-  return new DsyncError('state', `The state in ${folder} was made by a newer dsync (format ${found}; this one knows ${format})`, {
+  return new DsyncError('state', `the state in ${folder} was made by a newer dsync (format ${found}; this one knows ${format})`, {
     remedy: 'update dsync, or name another folder with --state DIR',
   });
 }

@@ -31,11 +31,12 @@ function everythingIn(folder: string): string {
   return readdirSync(folder, { withFileTypes: true, recursive: true }).filter((entry) => entry.isFile()).map((entry) => `${entry.name}\n${readFileSync(join(entry.parentPath, entry.name), 'latin1')}`).join('\n');
 }
 
-/** A command line whose coordinator is another one. */
-const withActions = (actions: string) => `
-  import { main } from ${JSON.stringify(built('cli/main.js'))};
+/** A command line with another coordinator, or another terminal. */
+const changed = (changes: string) => `
+  import { mainAndExit } from ${JSON.stringify(built('cli/main.js'))};
   import { ofThisProcess } from ${JSON.stringify(built('cli/surroundings.js'))};
-  process.exit(await main({ ...ofThisProcess(), argv: process.argv.slice(1), actions: async () => (${actions}) }));`;
+  void mainAndExit({ ...ofThisProcess(), argv: process.argv.slice(1), ${changes} });`;
+const withActions = (actions: string) => changed(`actions: async () => (${actions})`);
 
 describe('the real thing', () => {
   test('copies generated rows, and its report is one document', async () => {
@@ -94,10 +95,10 @@ describe('a password', () => {
       ports.store.save({ run, flow: ports.flow, status: 'running', phase: 'copy', startedAt: 'a', updatedAt: 'b', config: ports.storedConfig, sourceIdentity: '', destinationIdentity: '', mappings: [], tasks: [], moments: [] });
       ports.emit({ kind: 'run', run, flow: ports.flow, resumed: false });
       ports.emit({ kind: 'retry', end: 'source', attempt: 1, waitSeconds: 1, error: 'no answer from ' + config.source });
-      throw new Error('lost ' + config.source + ' and ' + config.destination);
+      throw new Error('lost ' + config.source + ' and ' + config.destination + ': ' + new URL(config.source).password + ' is wrong');
     } }`);
     const { status, stdout, stderr } = await dsync(['sync', `postgres://ada:${secret}@h/a`, 'mysql://ada:${PW}@h/b', '--json', '--log-file', 'dsync.log'], { folder, module: failing, env: { PW: secret, DSYNC_DEBUG: '1' } }).ended;
-    expect([status, JSON.parse(stdout)]).toEqual([1, { error: expect.objectContaining({ message: 'lost postgres://ada:***@h/a and mysql://ada:***@h/b' }), run: expect.any(String) }]);
+    expect([status, JSON.parse(stdout)]).toEqual([1, { error: expect.objectContaining({ message: 'lost postgres://ada:***@h/a and mysql://ada:***@h/b: *** is wrong' }), run: expect.any(String) }]);
     expect(`${stdout}${stderr}${everythingIn(folder)}`).not.toContain(secret);
     expect(everythingIn(folder)).toContain('mysql://ada:${PW}@h/b');
   });
@@ -137,11 +138,18 @@ describe('a process', () => {
     expect(await stubborn.ended).toMatchObject({ status: expected, signal: null });
   });
 
+  test('that comes to a standstill says so, and fails', async () => {
+    const { status, stderr } = await dsync(['sync', 'sqlite:a', 'sqlite:b'], { module: withActions('{ sync: () => new Promise(() => {}) }') }).ended;
+    expect([status, stderr]).toEqual([1, expect.stringContaining('error: dsync came to a standstill')]);
+  });
+
+  test('whose code throws where nobody listens fails without a stack', async () => {
+    const { status, stderr } = await dsync(['sync', 'sqlite:a', 'sqlite:b'], { module: withActions("{ sync: () => new Promise(() => setTimeout(() => { throw new Error('lost in a callback'); }, 1)) }") }).ended;
+    expect([status, stderr]).toEqual([1, 'error: lost in a callback\n  what to do: this is a fault of dsync: DSYNC_DEBUG=1 shows where it happened\n']);
+  });
+
   test('with a terminal shows bars there, and its report on stdout', async () => {
-    const inTerminal = `
-      import { main } from ${JSON.stringify(built('cli/main.js'))};
-      import { ofThisProcess } from ${JSON.stringify(built('cli/surroundings.js'))};
-      process.exit(await main({ ...ofThisProcess(), argv: process.argv.slice(1), stderr: Object.assign(process.stderr, { isTTY: true, columns: 100, rows: 30 }) }));`;
+    const inTerminal = changed('stderr: Object.assign(process.stderr, { isTTY: true, columns: 100, rows: 30 })');
     const { status, stdout, stderr } = await dsync(['sync', 'generator:?rows=2000', 'null:', '--rate-limit', '4000 rows/s', '--batch-size', '200 rows'], { module: inTerminal }).ended;
     expect([status, stdout]).toEqual([0, expect.stringMatching(/^Done/)]);
     expect(stderr).toMatch(/fake_1 +\[=+-+\] [\d,]+ of ~[\d,]+ rows \(\d\d? %\)/);

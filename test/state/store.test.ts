@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
@@ -116,6 +116,20 @@ describe('what was acknowledged', () => {
     await using store = openStore(join(folder, 'fresh'));
     expect([0, 1, 2, 3].map((writer) => store.allBegun(`r${writer}`).size)).toEqual([50, 50, 50, 50]);
   });
+});
+
+test('a folder that another process is just making is waited for, and not made twice', async () => {
+  await openStore(folder)[Symbol.asyncDispose]();
+  const made = new Database(join(folder, 'state.db'));
+  const sql = (made.prepare("SELECT sql FROM sqlite_master WHERE type = 'table'").all() as { sql: string }[]).map((row) => row.sql).join(';');
+  made.close();
+  const making = new Database(join(mkdirSync(join(folder, 'fresh'), { recursive: true })!, 'state.db'));
+  making.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE');
+  const other = child(`await print('opening'); openStore(${JSON.stringify(join(folder, 'fresh'))}).begun('r1', 'a', 0); await print('open')`);
+  await other.line();
+  making.exec(`${sql}; PRAGMA user_version = 1; COMMIT`);
+  making.close();
+  expect([await other.line(), await other.ended]).toEqual(['open', { code: 0, signal: null, stderr: '' }]);
 });
 
 describe('a flow', () => {
