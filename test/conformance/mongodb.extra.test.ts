@@ -140,6 +140,7 @@ describeWith('mongodb', 'MongoDB', () => {
     const first = await write(batch({ _id: 1, v: 'a' }, { _id: 2, v: 'b' }, { _id: 3, v: 'c' }), mapping);
     expect(first.written).toBe(2);
     expect(first.rejected).toEqual([{ namespace: 'x.t', row: ['{"$numberInt":"2"}', BSON.serialize({ _id: 2, v: 'b' })], reason: expect.stringContaining('duplicate key') }]);
+    expect((await write(batch({ _id: 3, v: 'c' }), mapping)).rejected).toHaveLength(1);
     const again = await write(batch({ _id: 1, v: 'a' }, { _id: 2, v: 'b' }, { _id: 4, v: 'd' }), mapping, { redo: true });
     expect(again.rejected.map(({ row }) => row[0])).toEqual(['{"$numberInt":"2"}']);
     expect(await write(batch({ _id: 2, v: 'b' }, { _id: 5, v: 'e' }), mapping, { overwrite: true })).toEqual({ written: 2, rejected: [] });
