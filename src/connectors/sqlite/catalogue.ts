@@ -1,8 +1,8 @@
-import type { Column, Shape } from '../../contract.js';
+import type { Column, LogicalType, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { isOwn } from '../../source/selection.js';
 import { quoted, type Native, type Session } from './session.js';
-import { affinityOf, logicalOf } from './types.js';
+import { affinityOf, classOf, isOurs, logicalOf, seenAs, type StorageClass } from './types.js';
 
 /** A table as the file's schema tells of it. */
 export interface Table {
@@ -44,10 +44,10 @@ export function readTable(session: Session, named: string): Table | undefined {
 export function shapeOf(session: Session, table: Table): Shape {
   const { name, columns } = table;
   const key = hasTrueKey(session, table) ? table.key.map((column) => columns.findIndex((each) => each.name === column)) : [];
-  const estimatedRows = estimateRows(session, table), width = averageWidth(session, table);
+  const estimatedRows = estimateRows(session, table), width = averageWidth(session, table), types = typesSeen(session, table);
   return {
     namespace: name, name, engine: 'sqlite', key,
-    columns: columns.map(({ name: column, type, native, nullable }, i) => ({ name: column, type, native, nullable: nullable && !key.includes(i) })),
+    columns: columns.map(({ name: column, native, nullable }, i) => ({ name: column, type: types[i], native, nullable: nullable && !key.includes(i) })),
     ...(estimatedRows !== undefined && { estimatedRows, estimatedBytes: Math.round(estimatedRows * width) }),
   };
 }
@@ -86,6 +86,19 @@ function hasTrueKey(session: Session, { name, columns, key, alias, rowid }: Tabl
   return session.get(`SELECT 1 FROM ${quoted(name)} WHERE ${holes} LIMIT 1`) === undefined;
 }
 
+/** The columns' types, with a look at the first and the last rows where a declaration is but a promise. */
+function typesSeen(session: Session, { name, columns, strict, rowid, key }: Table): LogicalType[] {
+  const doubtful = strict ? columns.filter(({ native }) => native === '') : columns.filter(({ native }) => !isOurs(native));
+  if (doubtful.length === 0) return columns.map(({ type }) => type);
+  const classes = doubtful.map((column, i) => `${classOf(quoted(column.name))} AS c${i}`).join(', '), order = rowid ?? key.map(quoted).join(', ');
+  const rows = (direction: string) => `SELECT * FROM (SELECT ${classes} FROM ${quoted(name)} ORDER BY ${order} ${direction} LIMIT 2000)`;
+  const found = session.get(`SELECT ${doubtful.map((_, i) => `group_concat(DISTINCT c${i})`).join(', ')} FROM (${rows('ASC')} UNION ALL ${rows('DESC')})`)!;
+  return columns.map((column) => {
+    const at = doubtful.indexOf(column);
+    return at < 0 ? column.type : seenAs(column.native, new Set(String(found[at] ?? 'null').split(',') as StorageClass[]));
+  });
+}
+
 /** ANALYZE's count, or else the span of the row numbers, which has no more rows than the file could hold. */
 function estimateRows(session: Session, { name, rowid }: Table): number | undefined {
   const counted = hasStatistics(session) ? session.get('SELECT max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE tbl = ?', [name])?.[0] : null;
@@ -111,7 +124,7 @@ function hasStatistics(session: Session): boolean {
 
 /** Of the first rows: enough to cut tasks by. */
 function averageWidth(session: Session, { name, columns }: Table): number {
-  const [width] = session.get(`SELECT avg(${sizeOf(columns)}) FROM (SELECT * FROM ${quoted(name)} LIMIT 100)`)!;
+  const [width] = session.get(`SELECT avg(size) FROM (SELECT ${sizeOf(columns)} AS size FROM ${quoted(name)} LIMIT 100)`)!;
   return typeof width === 'number' ? width : 1;
 }
 

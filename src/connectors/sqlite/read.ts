@@ -137,8 +137,8 @@ function readCell(reading: Reading, reader: CellReader): Value {
 
 const rowidReader: CellReader = { integer: BigInt, text: (text) => text, broken: (bytes) => bytes };
 
-function readerOf({ name, type }: Column, table: Table): CellReader {
-  const value = valueReader(type), isPlace = table.rowid === undefined && table.key.includes(name);
+function readerOf(column: Column, table: Table): CellReader {
+  const { name, type } = column, value = valueReader(column), isPlace = table.rowid === undefined && table.key.includes(name);
   const small = type.kind === 'int' && type.bits < 64;
   return {
     integer: (digits) => (small && digits.length < 16 ? Number(digits) : value(BigInt(digits))),

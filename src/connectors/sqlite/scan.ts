@@ -71,7 +71,7 @@ function compared(order: readonly string[], operator: string, place: readonly Na
 
 /** Compiles the query for a page's rows: the driver's columns as they are, or as bytes where it would spoil a text. */
 function fetcher(session: Session, { name }: Table, columns: readonly Column[]): (page: Condition) => Row[] {
-  const cells = columns.map((column) => quoted(column.name)), readers = columns.map(({ type }) => valueReader(type));
+  const cells = columns.map((column) => quoted(column.name)), readers = columns.map(valueReader);
   const texts = `SELECT CAST(group_concat(${joined(columns.map(textOf))}, char(10)) AS BLOB) FROM ${quoted(name)}`;
   const plain = `SELECT ${cells.join(', ')} FROM ${quoted(name)}`;
   const careful = `SELECT ${cells.map((cell) => `typeof(${cell}), CASE typeof(${cell}) WHEN 'text' THEN CAST(${cell} AS BLOB) ELSE ${cell} END`).join(', ')} FROM ${quoted(name)}`;

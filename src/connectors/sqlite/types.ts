@@ -14,9 +14,10 @@ import type { Native } from './session.js';
  *   UUID_TEXT  JSON_TEXT  BITS_TEXT(n)     text in normal form
  *   BLOB  BLOB(n)       bytes
  *
- * In a table that others made, a column is what its declared name promises where that is plain (INTEGER, REAL, TEXT, BLOB
- * and their kin), and `any` elsewhere (DATETIME, NUMERIC, no type). A value of another class than its column's type is
- * read as what it is: it is kept by SQLite, and rejected by an engine whose column can't hold it.
+ * In a table that others made, a column is what its declared name promises (INTEGER, REAL, TEXT, BLOB and their kin), as
+ * long as a sample of its values keeps that promise; else (DATETIME, NUMERIC, no type) what all of the sample are; else
+ * `any`. A value of another class than its column's type is read as what it is: it is kept by SQLite, and rejected by an
+ * engine whose column can't hold it.
  */
 
 export type Affinity = 'INTEGER' | 'TEXT' | 'BLOB' | 'REAL' | 'NUMERIC';
@@ -54,6 +55,31 @@ export function logicalOf(native: string): LogicalType {
     case 'BLOB': return { kind: 'bytes', ...(a !== undefined && { maxLength: a }) };
     default: return plainInteger.test(name) ? { kind: 'int', bits: 64, signed: true } : affinityOf(native) === 'TEXT' ? { kind: 'text' } : { kind: 'any' };
   }
+}
+
+/** What values are, as `classOf` tells of them. */
+export type StorageClass = 'null' | 'bit' | 'integer' | 'real' | 'text' | 'blob';
+
+/** SQL for the storage class of a value; the integers 0 and 1 have one of their own. */
+export function classOf(cell: string): string {
+  return `CASE typeof(${cell}) WHEN 'integer' THEN iif(${cell} IN (0, 1), 'bit', 'integer') ELSE typeof(${cell}) END`;
+}
+
+/** Only dsync declares columns like this, and it keeps to that. */
+export function isOurs(native: string): boolean {
+  return /^((UN)?SIGNED(8|16|24|32)_INT|UNSIGNED64_BLOB|BOOLEAN_INT|FLOAT(32|64)_BLOB|(VARCHAR|CHAR|DECIMAL|DATE|TIME|TIMESTAMP|INSTANT|UUID|JSON|BITS)_TEXT)\b/i.test(native);
+}
+
+/** The type of a column in which values of these classes were found. */
+export function seenAs(native: string, found: ReadonlySet<StorageClass>): LogicalType {
+  const declared = logicalOf(native), only = (...classes: StorageClass[]) => [...found].every((each) => each === 'null' || classes.includes(each));
+  if (only()) return declared.kind === 'any' ? { kind: 'text' } : declared;
+  if (declared.kind === 'bool' && only('bit')) return declared;
+  if (only('bit', 'integer')) return { kind: 'int', bits: 64, signed: true };
+  // An affinity for numbers makes 1 of 1.0, here as in the next column of the same type: nothing is lost if both are floats.
+  if (only('real') || (only('real', 'bit', 'integer') && affinityOf(native) !== 'BLOB')) return { kind: 'float', bits: 64 };
+  if (only('text')) return declared.kind === 'text' ? declared : { kind: 'text' };
+  return only('blob') ? (declared.kind === 'bytes' ? declared : { kind: 'bytes' }) : { kind: 'any' };
 }
 
 const plainInteger = /^((TINY|SMALL|MEDIUM|BIG)?INT( UNSIGNED)?|INT[248]|INTEGER|UNSIGNED BIG INT)$/;
@@ -108,12 +134,17 @@ export function keeps(affinity: Affinity, type: LogicalType): boolean {
 }
 
 /** Turns what SQLite holds into a value of the column's type; what is of another class stays what it is. */
-export function valueReader(type: LogicalType): (raw: Native) => Value {
+export function valueReader({ type, native }: Pick<Column, 'type' | 'native'>): (raw: Native) => Value {
   switch (type.kind) {
     case 'bool': return (raw) => (raw === 1n ? true : raw === 0n ? false : raw);
     case 'int':
       if (type.bits < 64) return (raw) => (typeof raw === 'bigint' && BigInt.asIntN(53, raw) === raw ? Number(raw) : raw);
       return type.signed ? (raw) => raw : (raw) => (typeof raw === 'string' && /^\d{19,20}$/.test(raw) && BigInt(raw) > largestInteger ? BigInt(raw) : raw);
+    case 'float': {
+      // A column of numbers that has an affinity for integers holds the whole ones as such.
+      const isWhole = affinityOf(native) === 'BLOB' ? () => false : (raw: Native) => typeof raw === 'bigint' && BigInt.asIntN(54, raw) === raw;
+      return (raw) => (isWhole(raw) ? Number(raw) : raw);
+    }
     default: return (raw) => raw;
   }
 }
