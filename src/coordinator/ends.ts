@@ -45,8 +45,17 @@ export function reopenSource(config: RunConfig, ports: Ports): Promise<Source> {
   return retrying(open, 'source', ports.emit, ports.signal);
 }
 
-/** A fresh look at the destination, for comparing; it closes its own connections. */
+/** A fresh look at the destination, for comparing; it closes its own connections. Fails with `connection-lost` where it can't be reached now. */
 export async function lookAtDestination(config: RunConfig, ports: Ports, shapes: Parameters<Source['snapshot']>[0]): Promise<Snapshot> {
+  try {
+    return await readerOf(config, ports, shapes);
+  } catch (error) {
+    if (!(error instanceof DsyncError && (error.code === 'unreachable' || error.code === 'source-lost'))) throw error;
+    throw new DsyncError('connection-lost', error.message, { cause: error.cause, remedy: error.remedy });
+  }
+}
+
+async function readerOf(config: RunConfig, ports: Ports, shapes: Parameters<Source['snapshot']>[0]): Promise<Snapshot> {
   const reader = await openSource(config.destination, openOptions(config, ports.signal));
   try {
     const snapshot = await reader.snapshot(shapes, ports.signal);

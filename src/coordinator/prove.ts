@@ -1,4 +1,6 @@
-import type { Mapping, NamespaceVerification, Snapshot } from '../contract.js';
+import type { Emit, Mapping, NamespaceVerification, Snapshot } from '../contract.js';
+import { retrying } from '../destination/retry.js';
+import { DsyncError } from '../errors.js';
 import { verify } from '../verifier/verify.js';
 import { isReadable, lookAtDestination } from './ends.js';
 import { copyTables, enter, reject, type Run, type Work } from './run.js';
@@ -20,7 +22,25 @@ export async function verifyRun(run: Run, works: readonly Work[], snapshot: Snap
   await compare(run, mended, snapshot, true);
 }
 
+/** Waits for a destination that is lost on the way, and goes on with the tables that are not settled. */
 async function compare(run: Run, works: readonly Work[], snapshot: Snapshot, mend: boolean): Promise<void> {
+  const settled = new Set<string>();
+  const emit: Emit = (event) => {
+    if (event.kind === 'verified') settled.add(event.verification.namespace);
+    run.emit(event);
+  };
+  const open = () => works.filter((work) => !settled.has(work.mapping.source.namespace));
+  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open(), snapshot, mend).catch(onlySourceLost), 'destination', run.emit, run.signal);
+  if (sourceLost) throw sourceLost;
+}
+
+/** No second try in the same moment brings a lost source back. */
+function onlySourceLost(error: unknown): DsyncError {
+  if (error instanceof DsyncError && error.code === 'source-lost') return error;
+  throw error;
+}
+
+async function compareOnce(run: Run, works: readonly Work[], snapshot: Snapshot, mend: boolean): Promise<void> {
   if (works.length === 0) return;
   const mappings = works.map((work) => work.mapping);
   const { keys } = run.store.rejects(run.id);

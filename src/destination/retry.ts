@@ -28,7 +28,7 @@ export async function retrying<T>(
 
 /** A destination whose calls survive its server's restart, a lost connection and deadlocks. All of them may be made again. */
 export function withRetry(destination: Destination, emit: Emit, patience = patient): Destination {
-  const again = <T>(action: (again: boolean) => Promise<T>, signal: AbortSignal) => retrying(action, 'destination', emit, signal, patience);
+  const again = <T>(action: (again: boolean) => Promise<T>, signal: AbortSignal) => retrying((redo) => action(redo).catch(unreachableAsLost), 'destination', emit, signal, patience);
   return {
     engine: destination.engine,
     version: destination.version,
@@ -49,6 +49,12 @@ export function withRetry(destination: Destination, emit: Emit, patience = patie
     forget: (run, mappings, signal) => again(() => destination.forget(run, mappings, signal), signal),
     [Symbol.asyncDispose]: () => destination[Symbol.asyncDispose](),
   };
+}
+
+/** It was reached before: its server is being restarted, perhaps. */
+function unreachableAsLost(error: unknown): never {
+  if (!(error instanceof DsyncError && error.code === 'unreachable')) throw error;
+  throw new DsyncError('connection-lost', error.message, { cause: error.cause, namespace: error.namespace, task: error.task, remedy: error.remedy });
 }
 
 function wait(attempt: number, patience: Patience): number {
