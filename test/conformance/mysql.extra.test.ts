@@ -150,7 +150,7 @@ for (const name of servers) {
       await database.query('CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1), (2)');
       await using from = await opened(database);
       const stop = new AbortController();
-      const where = 'SLEEP(20) = 0 OR 1 = 1';
+      const where = 'SLEEP(20) = 0';
       const reading = rowsRead(from.snapshot, from.shapes[0]!, undefined, { where, signal: stop.signal });
       reading.catch(() => undefined);
       await until(async () => (await running(database, 'SLEEP(20)')) > 0);
@@ -366,7 +366,7 @@ for (const name of servers) {
       await using to = await destinationOf(database);
       const mapping = await to.adapt(source([['id', int32], ['f', { kind: 'float', bits: 32 }], ['d', { kind: 'float', bits: 64 }], ['b', { kind: 'bits', length: 64 }], ['u', { kind: 'int', bits: 64, signed: false }], ['y', { kind: 'bool' }]]), { name: 't' }, signal);
       const most = Math.fround(3.4028234663852886e38);
-      const rows: Row[] = [[1, most, Number.MAX_VALUE, '1'.repeat(64), 18446744073709551615n, true], [2, -most, Number.MIN_VALUE, '0'.repeat(63) + '1', 0n, false], [3, Math.fround(0.1), -0, '01'.repeat(32), 1n, null]];
+      const rows: Row[] = [[1, most, Number.MAX_VALUE, '1'.repeat(64), 18446744073709551615n, true], [2, -most, Number.MIN_VALUE, '0'.repeat(63) + '1', 0n, false], [3, Math.fround(0.1), 0.1, '01'.repeat(32), 1n, null]];
       expect((await written(to, mapping, rows)).rejected).toEqual([]);
       await using from = await opened(database, { shapes: ['t'] });
       const scanned = (await rowsScanned(from.snapshot, shapeOf(from, 't'))).map((row) => row.slice(0, 5));

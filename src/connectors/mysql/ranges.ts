@@ -52,8 +52,8 @@ async function integerEdges(shape: Shape, rows: number, session: Session, signal
   const [[least, most]] = await session.rows(`SELECT MIN(${column}), MAX(${column}) FROM ${table}`, signal);
   if (least === null || most === null) return [];
   const estimate = async (from: bigint, to: bigint): Promise<number> => {
-    const explained = await session.rows(`EXPLAIN FORMAT=JSON SELECT ${column} FROM ${table} WHERE ${column} >= ${from} AND ${column} < ${to}`, signal);
-    return Number(/"rows(?:_examined_per_scan)?": *(\d+)/.exec(explained[0]?.[0] ?? '')?.[1] ?? 0);
+    const [explained] = await session.rows(`EXPLAIN FORMAT=TRADITIONAL SELECT ${column} FROM ${table} WHERE ${column} >= ${from} AND ${column} < ${to}`, signal);
+    return Number(explained[explained.length - (session.version.flavour === 'mysql' ? 3 : 2)] ?? 0);
   };
   const cuts: bigint[] = [];
   const split = async (from: bigint, to: bigint, inside: number): Promise<void> => {

@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events';
-import { errnoOf } from './faults.js';
 import type { Session } from './session.js';
 
 /** A row as the server sent it: bytes [offset, end) of `buffer`, which is only good during the call. */
@@ -42,7 +41,7 @@ export async function* stream<T>(session: Session, sql: string, how: 'text' | 'p
   command.on('error', (error) => fail(session.fault(error)));
   command.on('end', () => { ended = true; wake(); });
   const offLost = session.onLost(fail);
-  const onAbort = () => { session.destroy(); fail(signal.reason); };
+  const onAbort = () => { fail(signal.reason); session.destroy(); };
   signal.addEventListener('abort', onAbort, { once: true });
   try {
     for (;;) {
@@ -84,9 +83,4 @@ async function drained(session: Session, command: EventEmitter, ended: () => boo
  */
 function replaceRowParser(command: object, row: (packet: RowPacket) => void): void {
   Object.defineProperty(command, '_rowParser', { configurable: true, get: () => ({ next: row }), set: () => {} });
-}
-
-/** Was this query ended by `Session.cancel`? */
-export function isCancelled(error: unknown): boolean {
-  return errnoOf(error) === 1317;
 }
