@@ -92,7 +92,7 @@ async function workWith(around: Surroundings, given: Given, work: Work, { voice,
     narrate(event);
   };
   let opened: Promise<Store> | undefined;
-  const store = () => (opened ??= openState(settings, around, open));
+  const store = () => (opened ??= openState(settings, around, open, voice));
   return work({
     settings, around, signal: stopping.signal, emit, store, actions: around.actions,
     hide: (...urls) => voice.hide(...urls),
@@ -108,9 +108,9 @@ async function displayFor(around: Surroundings, terminal: boolean, log: Log, voi
   return terminal ? (await import('./bars.js')).bars(around.stderr, voice) : (await import('./lines.js')).lines(log);
 }
 
-async function openState({ state }: Settings, { env, folder }: Surroundings, open: AsyncDisposable[]): Promise<Store> {
+async function openState({ state }: Settings, { env, folder }: Surroundings, open: AsyncDisposable[], voice: Voice): Promise<Store> {
   const { defaultFolder, openStore } = await import('../state/store.js');
-  const store = openStore(state === undefined ? defaultFolder(env) : resolve(folder, state));
+  const store = openStore(state === undefined ? defaultFolder(env) : resolve(folder, state), (text) => voice.scrub(text));
   open.unshift(store);
   return store;
 }

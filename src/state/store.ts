@@ -30,19 +30,22 @@ export function defaultFolder(env: Readonly<Record<string, string | undefined>>)
 
 /**
  * Opens the state in a folder, which is made (for its owner only) if it isn't there. Several processes may have it open.
- * Fails with `state`; the message names the folder.
+ * Fails with `state`; the message names the folder. What `scrub` blots out is not stored in a run's summary, which may repeat
+ * what a driver said.
  */
-export function openStore(folder: string): StateStore & { readonly folder: string } {
-  return new SqliteStore(resolve(folder));
+export function openStore(folder: string, scrub: (text: string) => string = (text) => text): StateStore & { readonly folder: string } {
+  return new SqliteStore(resolve(folder), scrub);
 }
 
 class SqliteStore implements StateStore {
   readonly folder: string;
   readonly #db: Database.Database;
+  readonly #scrub: (text: string) => string;
   readonly #held = new Set<AsyncDisposable>();
 
-  constructor(folder: string) {
+  constructor(folder: string, scrub: (text: string) => string) {
     this.folder = folder;
+    this.#scrub = scrub;
     this.#db = guarded(folder, () => openDatabase(folder));
   }
 
@@ -58,7 +61,7 @@ class SqliteStore implements StateStore {
       `INSERT OR REPLACE INTO runs (run, flow, status, phase, started_at, updated_at, config, source_identity, destination_identity,
          mappings, tasks, moments, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       state.run, state.flow, state.status, state.phase, state.startedAt, state.updatedAt, toJson(state.config ?? null),
-      state.sourceIdentity, state.destinationIdentity, toJson(state.mappings), toJson(state.tasks), toJson(state.moments), optional(state.summary),
+      state.sourceIdentity, state.destinationIdentity, toJson(state.mappings), toJson(state.tasks), toJson(state.moments), this.#summary(state.summary),
     );
   }
 
@@ -67,7 +70,7 @@ class SqliteStore implements StateStore {
       `UPDATE runs SET updated_at = ?, status = coalesce(?, status), phase = coalesce(?, phase), mappings = coalesce(?, mappings),
          tasks = coalesce(?, tasks), moments = coalesce(?, moments), summary = coalesce(?, summary) WHERE run = ?`,
       new Date().toISOString(), change.status ?? null, change.phase ?? null, optional(change.mappings),
-      optional(change.tasks), optional(change.moments), optional(change.summary), run,
+      optional(change.tasks), optional(change.moments), this.#summary(change.summary), run,
     );
     if (changes === 0) throw new DsyncError('state', `the run ${run} is no longer in the state folder ${this.folder}`);
   }
@@ -110,6 +113,10 @@ class SqliteStore implements StateStore {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const lock of this.#held) await lock[Symbol.asyncDispose]();
     if (this.#db.open) this.#db.close();
+  }
+
+  #summary(summary: unknown): string | null {
+    return summary === undefined ? null : this.#scrub(toJson(summary));
   }
 
   #rejectFile(run: string): string {

@@ -94,6 +94,7 @@ describe('a password', () => {
       const run = ports.newRunId();
       ports.store.save({ run, flow: ports.flow, status: 'running', phase: 'copy', startedAt: 'a', updatedAt: 'b', config: ports.storedConfig, sourceIdentity: '', destinationIdentity: '', mappings: [], tasks: [], moments: [] });
       ports.emit({ kind: 'run', run, flow: ports.flow, resumed: false });
+      ports.store.update(run, { status: 'failed', summary: { error: 'no login with ' + new URL(config.source).password } });
       ports.emit({ kind: 'retry', end: 'source', attempt: 1, waitSeconds: 1, error: 'no answer from ' + config.source });
       throw new Error('lost ' + config.source + ' and ' + config.destination + ': ' + new URL(config.source).password + ' is wrong');
     } }`);
