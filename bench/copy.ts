@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { MongoClient } from 'mongodb';
 import { kinds } from '../test/servers/kinds.js';
 import { startServer, type OwnServer } from '../test/servers/server.js';
 import { textRows } from '../test/servers/sql.js';
@@ -17,7 +18,7 @@ const rows = Number(values.rows), runs = Number(values.runs);
 const dsync = fileURLToPath(new URL('../bin/dsync.js', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'dsync-bench-'));
 
-interface Measured { readonly seconds: number; readonly megabytes: number }
+interface Measured { readonly seconds: number; readonly cpu: number; readonly megabytes: number }
 interface Contest { readonly name: string; readonly raw: string; readonly from: string; readonly to: string; readonly clear: () => Promise<unknown>; readonly create: () => Promise<unknown> }
 
 const columns = 'id, customer_id, amount, status, note, created_at, paid, coupon, discount, attrs';
@@ -26,6 +27,9 @@ const myTable = `(id bigint NOT NULL PRIMARY KEY, customer_id int NOT NULL, amou
 
 const servers: OwnServer[] = [];
 try {
+  const wanted = (name: string) => positionals.length === 0 || positionals.some((pair) => pair.includes(name));
+  if (wanted('mongo')) await compete(await mongoContest());
+  if (positionals.length > 0 && !wanted('pg') && !wanted('mariadb')) process.exit(0);
   const pg = await started('postgres18', '-c', 'fsync=on', '-c', 'max_wal_size=4GB', '-c', 'shared_buffers=512MB');
   const maria = await started('mariadb', '--innodb-buffer-pool-size=1G', '--innodb-flush-log-at-trx-commit=1', '--innodb-log-file-size=1G');
   await fill(pg, maria);
@@ -55,6 +59,25 @@ function contests(pg: Ends, maria: Ends): Contest[] {
   ];
 }
 
+/** The peer is the driver's find → insertMany, whose processor time is its own, like ours. */
+async function mongoContest(): Promise<Contest> {
+  const server = await startServer('mongodb', await kinds.mongodb.obtain());
+  servers.push(server);
+  const url = (db: string) => { const full = new URL(server.url); full.pathname = `/${db}`; return full.href; };
+  const client = await MongoClient.connect(server.url);
+  const documents = client.db('source').collection<{ _id: number }>('orders');
+  const count = Math.min(rows, 200_000);
+  for (let at = 0; at < count; at += 5000) {
+    await documents.insertMany(Array.from({ length: 5000 }, (_, i) => ({
+      _id: at + i, customer: { id: (at + i) % 1000, name: `customer ${i}`, tags: ['a', 'b', `t${i % 10}`] }, amount: i / 7, note: 'x'.repeat(180), at: new Date(at + i),
+      lines: [{ sku: `s${i}`, n: 1, price: 1.5 }, { sku: `s${i + 1}`, n: 2, price: 2.5 }],
+    })));
+  }
+  const clear = async () => void await client.db('target').dropDatabase();
+  const driver = fileURLToPath(new URL('driver-copy.mjs', import.meta.url));
+  return { name: 'mongodb-mongodb', from: url('source'), to: url('target'), clear, create: async () => undefined, raw: `exec ${process.execPath} ${driver} ${url('source')} ${url('target')} orders` };
+}
+
 /** Raw and dsync in turns; the first of each is a warm-up and not counted. */
 async function compete(contest: Contest): Promise<void> {
   const raw: Measured[] = [], ours: Measured[] = [];
@@ -67,24 +90,29 @@ async function compete(contest: Contest): Promise<void> {
   }
   const median = (all: readonly Measured[], of: keyof Measured) => all.slice(1).map((one) => one[of]).sort((a, b) => a - b)[Math.floor((all.length - 1) / 2)];
   const ratios = ours.slice(1).map((one, i) => one.seconds / raw[i + 1].seconds).sort((a, b) => a - b);
-  console.log(`${contest.name.padEnd(16)} raw ${median(raw, 'seconds').toFixed(2)} s   dsync ${median(ours, 'seconds').toFixed(2)} s   ratio ${ratios.map((ratio) => ratio.toFixed(2)).join(' ')}   peak ${Math.max(...ours.map((one) => one.megabytes))} MB`);
+  const line = (name: string, all: readonly Measured[]) => `${name} ${median(all, 'seconds').toFixed(2)} s (cpu ${median(all, 'cpu').toFixed(2)} s)`;
+  console.log(`${contest.name.padEnd(16)} ${line('raw', raw)}   ${line('dsync', ours)}   ratio ${ratios.map((ratio) => ratio.toFixed(2)).join(' ')}   peak ${Math.max(...ours.map((one) => one.megabytes))} MB`);
 }
 
 async function timed(command: string, args: readonly string[]): Promise<Measured> {
   const start = performance.now();
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  let megabytes = 0, complaint = '';
+  let peak: Usage = { cpu: 0, megabytes: 0 }, complaint = '';
   child.stderr.on('data', (chunk: Buffer) => { complaint = (complaint + chunk.toString()).slice(-4000); });
-  const watch = setInterval(() => void peakOf(child.pid!).then((peak) => { megabytes = Math.max(megabytes, peak); }), 50);
+  const watch = setInterval(() => void usageOf(child.pid!).then((now) => { peak = { cpu: Math.max(peak.cpu, now.cpu), megabytes: Math.max(peak.megabytes, now.megabytes) }; }), 50);
   const code = await new Promise((resolve) => child.once('close', resolve));
   clearInterval(watch);
   if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${String(code)}: ${complaint}`);
-  return { seconds: (performance.now() - start) / 1000, megabytes };
+  return { seconds: (performance.now() - start) / 1000, ...peak };
 }
 
-async function peakOf(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024);
+interface Usage { readonly cpu: number; readonly megabytes: number }
+
+/** What a process has used so far: seconds of both cores, and its largest resident size. Nothing once it has ended. */
+async function usageOf(pid: number): Promise<Usage> {
+  const [status, stat] = await Promise.all(['status', 'stat'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')));
+  const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).reduce((sum, text) => sum + Number(text), 0);
+  return { cpu: ticks / 100, megabytes: Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024) };
 }
 
 interface Ends { readonly url: (db: string) => string; readonly query: (db: string, sql: string) => Promise<unknown>; readonly login: string; middle: number }
