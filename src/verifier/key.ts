@@ -28,7 +28,8 @@ export function spelledCell(type: LogicalType, value: Value): string {
   return JSON.stringify(type.kind === 'text' && type.padded ? withoutPadding(text) : text);
 }
 
-const quoted: ReadonlySet<LogicalType['kind']> = new Set(['text', 'enum', 'set', 'native', 'any']);
+/** Not `any`: formats of text know no types, so what was a number comes back as text. */
+const quoted: ReadonlySet<LogicalType['kind']> = new Set(['text', 'enum', 'set', 'native']);
 
 /** The text without its middle, in memory of its own: a slice would keep the whole alive. */
 export function cutInTheMiddle(text: string, length: number): string {

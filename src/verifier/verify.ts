@@ -114,6 +114,7 @@ async function lookAtTable(course: Course, view: View, look: number, exact: bool
   const tell = teller(course, look, settings);
   await together(pending, view.signal, (part, signal) => limit(async () => {
     const known = look === 0 ? settings.finished?.(mapping.source.namespace, part) : undefined;
+    if (known) tell.rows(known.rows);
     const found = known ? lookOf(known) : await lookAt(table, { ...view, signal }, part, { ...options, progress: tell.rows });
     saw(course, part, found, settings.listed);
     if (!known && isEqual(found)) settings.finish?.(mapping.source.namespace, part, finishedOf(found));

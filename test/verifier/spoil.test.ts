@@ -61,17 +61,19 @@ async function copied(source: End, destination: End): Promise<readonly Namespace
   return (await sync(config(source, destination), portsFor(store))).verification!;
 }
 
-/** Verifies alone, in parts of a few rows. */
-async function verified(from: End, to: End): Promise<readonly NamespaceVerification[]> {
+/** Verifies alone, in parts of a few rows; `mends`: and makes equal what has a key. */
+async function verified(from: End, to: End, { mends = false } = {}): Promise<readonly NamespaceVerification[]> {
   const ports = { signal: new AbortController().signal } as Ports, options = { signal: ports.signal, connections: 2, batchBytes: 1 << 20 };
   await using source = await (await connectorFor(from.url)).openSource!(from.url, options);
   await using destination = await (await connectorFor(to.url)).openDestination!(to.url, options);
   const shapes = await source.shapes({ include: ['*'], exclude: [] }, ports.signal);
   const mappings = await Promise.all(shapes.map((shape) => destination.adapt(shape, { name: shape.name }, ports.signal)));
   await using snapshot = await source.snapshot(shapes, ports.signal);
+  if (mends) await destination.begin('mending', ports.signal);
   return await verify({
     source: snapshot, openDestination: () => lookAtDestination(config(from, to), ports, mappings.map((mapping) => mapping.target)),
     mappings, emit: () => {}, signal: ports.signal, concurrency: 2, partRows: 500,
+    ...(mends && { mend: (mapping, changes) => destination.mend('mending', mapping, changes, ports.signal) }),
   });
 }
 
@@ -148,6 +150,13 @@ describe.each(pairs)('a copy from %s to %s', (from, to) => {
       expect(byName(results, 'words')).toMatchObject({ result: 'different', changed: 1, differences: [{ key: 'word="word 7919"', columns: [{ name: 'meaning', source: '""', destination: '" "' }] }] });
       expect(byName(results, 'log')).toMatchObject({ result: 'different', missing: 2, extra: 2 });
     });
+
+    test('is mended by key', async () => {
+      for (const sql of ["UPDATE words SET word = 'w' WHERE word = 'word 0'", 'DELETE FROM orders WHERE id > 5000', 'UPDATE orders SET id = id + 100000 WHERE id < 2000']) await destination.run(sql);
+      const results = await verified(source, destination, { mends: true });
+      for (const name of ['orders', 'words']) expect(byName(results, name)).toMatchObject({ result: 'equal', differences: [] });
+      for (const name of ['orders', 'words']) expect(byName(await verified(source, destination), name)).toMatchObject({ result: 'equal' });
+    });
   });
 });
 
@@ -167,6 +176,8 @@ describeWith('mongodb', 'documents copied to MongoDB', () => {
     expect(result.differences).toMatchObject([
       { kind: 'extra', key: '_id="new"' }, { kind: 'changed', key: '_id={"$numberInt":"1234"}', columns: [{ name: 'document' }] }, { kind: 'missing', key: '_id={"$numberInt":"5"}' },
     ]);
+    expect(await verified(source, destination, { mends: true })).toMatchObject([{ result: 'equal' }]);
+    expect(await verified(source, destination)).toMatchObject([{ result: 'equal', destinationRows: 2000 }]);
   });
 });
 
