@@ -11,6 +11,7 @@ import { Fields, parseExtendedJson } from '../../src/connectors/mongodb/json.js'
 import { filterOf, tasksAt } from '../../src/connectors/mongodb/ranges.js';
 import { failure } from '../../src/connectors/mongodb/session.js';
 import { findSequence } from '../../src/connectors/mongodb/sequence.js';
+import { messages } from '../../src/connectors/mongodb/write.js';
 import type { Batch, Column, Destination, LogicalType, Mapping, OpenOptions, Row, Shape, Snapshot, Source, Task } from '../../src/contract.js';
 import { idText, toExtendedJson } from '../../src/values/bson.js';
 import { newAuthority } from '../pairs/certificates.js';
@@ -152,14 +153,20 @@ describeWith('mongodb', 'MongoDB', () => {
     const documents = [{ _id: 1 }, { _id: 2, v: 'x'.repeat(16 * 1024 * 1024) }, { _id: 3 }].map((document) => BSON.serialize(document));
     const { written, rejected } = await write({ task: 'x.t#0', namespace: 'x.t', sequence: 0, count: 3, bytes: 1, rows: { format: 'bson', documents } }, mapping);
     expect([written, rejected.map(({ row }) => row[0])]).toEqual([2, ['{"$numberInt":"2"}']]);
-    expect(await db.collection('target').countDocuments()).toBe(2);
+    const again = await write({ task: 'x.t#0', namespace: 'x.t', sequence: 1, count: 3, bytes: 1, rows: { format: 'bson', documents: [documents[1]!, BSON.serialize({ _id: 4 }), documents[2]!] } }, mapping);
+    expect(again.rejected.map(({ row }) => row[0]).sort()).toEqual(['{"$numberInt":"2"}', '{"$numberInt":"3"}']);
+    expect(await db.collection('target').countDocuments()).toBe(3);
   });
 
   test('more statements than a server takes at once are sent in several messages', async () => {
     const mapping = await mapped(await documentShape(), 'target');
     const documents = Array.from({ length: 2500 }, (_, i) => BSON.serialize({ _id: i }));
-    for (const overwrite of [false, true]) {
-      expect(await write({ task: 'x.t#0', namespace: 'x.t', sequence: 0, count: 2500, bytes: 1, rows: { format: 'bson', documents } }, mapping, { overwrite })).toEqual({ written: 2500, rejected: [] });
+    await db.collection('target').insertOne({ _id: 2200 as never, v: 'theirs' });
+    const first = await write({ task: 'x.t#0', namespace: 'x.t', sequence: 0, count: 2500, bytes: 1, rows: { format: 'bson', documents } }, mapping);
+    expect([first.written, first.rejected.map(({ row }) => row[0])]).toEqual([2499, ['{"$numberInt":"2200"}']]);
+    await db.collection('target').deleteMany({ _id: { $gt: 1500 as never } });
+    for (const [overwrite, redo] of [[false, true], [true, false]]) {
+      expect(await write({ task: 'x.t#0', namespace: 'x.t', sequence: 0, count: 2500, bytes: 1, rows: { format: 'bson', documents } }, mapping, { overwrite: overwrite!, redo: redo! })).toEqual({ written: 2500, rejected: [] });
       expect(await db.collection('target').countDocuments()).toBe(2500);
     }
   });
@@ -336,6 +343,14 @@ test('a statement holds the document as it is, duplicates and names like numbers
   expect(toExtendedJson(upsertStatement(bytes))).toBe(`{"q":${id},"u":${json},"upsert":true}`);
   expect(toExtendedJson(deleteStatement(bytes))).toBe(`{"q":${id},"limit":{"$numberInt":"1"}}`);
   expect(toExtendedJson(upsertStatement(BSON.serialize({ v: 1, _id: 'x' })))).toBe('{"q":{"_id":"x"},"u":{"v":{"$numberInt":"1"},"_id":"x"},"upsert":true}');
+});
+
+test('a message holds as many statements as the server takes, and no more bytes', () => {
+  const cuts = (sizes: readonly number[], maxWriteBatchSize: number, maxMessageSizeBytes: number) =>
+    [...messages(sizes.map((size) => Buffer.alloc(size)), { maxWriteBatchSize, maxMessageSizeBytes })].map(({ start, end }) => [start, end]);
+  expect(cuts([1, 1, 1, 1, 1], 2, 1e6)).toEqual([[0, 2], [2, 4], [4, 5]]);
+  expect(cuts([6000, 5000, 5000, 20_000, 1], 100, 16 * 1024 + 11_000)).toEqual([[0, 2], [2, 3], [3, 4], [4, 5]]);
+  expect(cuts([], 2, 1e6)).toEqual([]);
 });
 
 test('Extended JSON is read as it was written, and relaxed too', () => {

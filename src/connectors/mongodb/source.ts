@@ -13,6 +13,7 @@ import { documentColumns } from './types.js';
 
 /** For each task this many `_id`s are sampled, and at most this share of the collection, beyond which MongoDB scans it. */
 const samplesPerTask = 20, largestSample = 0.04;
+const samplingAttempts = 4;
 
 export function mongodbSource(session: Session, options: OpenOptions): Source {
   let leftOut: readonly Finding[] = [];
@@ -96,13 +97,15 @@ async function plan(session: Session, shape: Shape, taskBytes: number, signal: A
   return tasksAt(shape, Array.from({ length: wanted - 1 }, (_, i) => sample[Math.floor(((i + 1) * sample.length) / wanted)]).filter((id) => id !== undefined));
 }
 
-/** Some `_id`s in the index's order; none where the server can't sample. */
+/** Some `_id`s in the index's order; none where the server can't sample. mongo-java-server can, at the second try or the third. */
 async function sampledIds(session: Session, shape: Shape, size: number, signal: AbortSignal): Promise<readonly string[]> {
-  return session.attempt(`sampling ${shape.namespace}`, signal, async () => {
-    const pipeline = [{ $sample: { size } }, { $project: { _id: 1 } }, { $sort: { _id: 1 } }];
-    const sample = collectionOf(session, shape).aggregate(pipeline, { raw: true, batchSize: size, signal }).toArray();
-    return (await ifSupported(sample) ?? []).map((document) => exactIdText(document as Uint8Array)).filter((id) => id !== undefined);
-  });
+  const pipeline = [{ $sample: { size } }, { $project: { _id: 1 } }, { $sort: { _id: 1 } }];
+  for (let attempt = 0; attempt < samplingAttempts; attempt++) {
+    const sample = await session.attempt(`sampling ${shape.namespace}`, signal, () =>
+      ifSupported(collectionOf(session, shape).aggregate(pipeline, { raw: true, batchSize: size, signal }).toArray()));
+    if (sample) return sample.map((document) => exactIdText(document as Uint8Array)).filter((id) => id !== undefined);
+  }
+  return [];
 }
 
 async function* read(session: Session, options: OpenOptions, job: ReadJob, signal: AbortSignal): AsyncGenerator<Batch> {

@@ -99,7 +99,7 @@ export function commentOf({ hello }: Session, run: string): { readonly comment?:
 interface Verb { readonly name: 'insert' | 'update' | 'delete'; readonly field: string; readonly what: string; readonly flags: object }
 
 /** Runs of statements that one message of the server's can carry. */
-function* messages(statements: readonly Uint8Array[], limits: { readonly maxMessageSizeBytes: number; readonly maxWriteBatchSize: number }): Generator<{ readonly start: number; readonly end: number }> {
+export function* messages(statements: readonly Uint8Array[], limits: { readonly maxMessageSizeBytes: number; readonly maxWriteBatchSize: number }): Generator<{ readonly start: number; readonly end: number }> {
   let start = 0, bytes = commandBytes;
   for (let i = 0; i < statements.length; i++) {
     const size = statements[i]!.length;
