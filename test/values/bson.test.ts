@@ -75,12 +75,21 @@ describe('hostile bytes', () => {
 
   test('never read outside of the document, whatever byte is changed', () => {
     for (let at = 0; at < good.length; at++) {
-      for (const byte of [0, 1, 0x7f, 0x80, 0xff]) {
+      for (const byte of [0, 1, 2, 3, 5, 0x10, 0x12, 0x13, 0x7f, 0x80, 0xff]) {
         const bytes = Buffer.from(good);
         bytes[at] = byte;
         try { toExtendedJson(bytes); } catch (error) { expect((error as { code: string }).code).toBe('data'); }
       }
     }
+  });
+
+  test('are an error where a value is longer than its own document, not only than all', () => {
+    const inner = document([0x12, 'b', Buffer.from([1, 2, 3])]);
+    expect(() => toExtendedJson(document([0x03, 'a', inner], [0x02, 'c', text('more than enough')]))).toThrow('longer than its document');
+  });
+
+  test('are an error where a string has no end', () => {
+    expect(() => toExtendedJson(document([0x02, 'a', Buffer.concat([int(2), Buffer.from('xy')])]))).toThrow('does not end');
   });
 
   test('are an error where text is not UTF-8', () => {
