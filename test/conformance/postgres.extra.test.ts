@@ -548,12 +548,24 @@ describeWith('postgres18', 'PostgreSQL as a destination', () => {
   test('what does not fit is refused with every column named', async () => {
     const origin = await database(), there = await database();
     await origin.query("CREATE EXTENSION hstore; CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TYPE pair AS (a int, b int); CREATE TABLE t (id bigint PRIMARY KEY, v text, h hstore, m mood, p pair, g int)");
-    await there.query("CREATE TYPE mood AS ENUM ('a'); CREATE TABLE narrow (id int PRIMARY KEY, v varchar(3), m text, extra int NOT NULL, g int); CREATE TABLE keyless (id bigint, v text)");
+    await there.query("CREATE TYPE mood AS ENUM ('a'); CREATE TABLE narrow (id date PRIMARY KEY, v varchar(3), m text, extra int NOT NULL, g int); CREATE TABLE keyless (id bigint, v text)");
     const source = await sourceOf(origin.url), destination = await destinationOf(there.url), shape = await shapeOf(source, 'public.t');
     const refusal = (name: string, of: Shape = shape) => destination.adapt(of, { name }, never).then(() => '', (error: { code: string; message: string }) => `${error.code}: ${error.message}`);
     expect(await refusal('fresh')).toMatch(/^refused: .*h \(public\.hstore\): .*CREATE EXTENSION hstore.*m \(public\.mood\).*lacks b: ALTER TYPE public\.mood ADD VALUE 'b'.*p \(public\.pair\)/);
-    expect(await refusal('narrow')).toMatch(/^refused: .*id: integer does not hold bigint.*v: character varying\(3\) does not hold text.*extra is NOT NULL/);
+    expect(await refusal('narrow')).toMatch(/^refused: .*id: date does not hold bigint; h is missing; p is missing; extra is NOT NULL/);
     expect(await refusal('keyless', { ...shape, columns: shape.columns.slice(0, 2) })).toMatch(/no primary key or unique constraint on \(id\)/);
+  });
+
+  test('a narrower column takes what it holds; one that rounds is a loss', async () => {
+    const { database: there, destination, mapping, batch } = await ready('CREATE TABLE t (id bigint PRIMARY KEY, v text, n numeric(10,4), at timestamp, j json, f double precision, b int)', {
+      before: "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE t (id int PRIMARY KEY, v mood, n numeric(6,2) NOT NULL, at timestamp(0), j jsonb, f real, b boolean)",
+    });
+    expect(mapping.fidelity.map(({ level }) => level)).toEqual(['reshaped', 'reshaped', 'lossy', 'lossy', 'lossy', 'lossy', 'reshaped']);
+    const good: Row = [1n, 'sad', '1.00', '2024-01-01 00:00:00', '{}', 0.5, 1];
+    const bad: Row[] = [[2n ** 40n, ...good.slice(1)], [2n, 'merry', ...good.slice(2)], [3n, 'sad', null, ...good.slice(3)], [4n, 'sad', '99999', ...good.slice(3)], [5n, ...good.slice(1, 6), 2]];
+    const result = await destination.write('r', batch([good, ...bad]), mapping, append, never);
+    expect(result).toMatchObject({ written: 1, rejected: bad.map((row) => ({ row })) });
+    expect(await there.query('SELECT id FROM t')).toEqual([{ id: '1' }]);
   });
 
   test('columns that the standing table computes are left out; wider types and other orders fit', async () => {

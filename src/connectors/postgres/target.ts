@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import type { Column, Mapping, Shape, Target } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { findTable, type Table } from './catalog.js';
+import { fit } from './fit.js';
 import type { Session } from './session.js';
-import { fit, placeFor, type Place } from './types.js';
+import { placeFor, type Place } from './types.js';
 
 /** Where a mapping's rows are put: its table, or the staging table of one without a key. */
 export function landing(run: string, { staged, target }: Mapping): { readonly schema: string; readonly name: string } {
@@ -16,9 +17,8 @@ export function hash(...parts: readonly string[]): string {
 
 /** The target of a source table: the standing table, if it fits, or the one to be made. Fails with `refused`. */
 export async function adapt(session: Session, source: Shape, { schema = session.defaultSchema ?? 'public', name }: Target, signal: AbortSignal): Promise<Mapping> {
-  const places = await placesFor(session, source, signal);
   const standing = await findTable(session, { schema, name }, signal);
-  return standing ? fitted(source, standing, places) : planned(source, { schema, name }, places);
+  return standing ? fitted(source, standing) : planned(source, { schema, name }, await placesFor(session, source, signal));
 }
 
 function planned(source: Shape, { schema, name }: { readonly schema: string; readonly name: string }, places: readonly Place[]): Mapping {
@@ -37,13 +37,13 @@ function planned(source: Shape, { schema, name }: { readonly schema: string; rea
 }
 
 /** Columns that the standing table computes by itself are left out of the mapping. */
-function fitted(whole: Shape, table: Table, allPlaces: readonly Place[]): Mapping {
+function fitted(whole: Shape, table: Table): Mapping {
   const at = whole.columns.map(({ name }) => table.shape.columns.findIndex((column) => column.name === name));
   const kept = whole.columns.flatMap((_, i) => (at[i] >= 0 && table.traits[at[i]].generated ? [] : [i]));
-  const source = without(whole, kept), places = kept.map((i) => allPlaces[i]);
+  const source = without(whole, kept);
   const positions = kept.map((i) => at[i]);
   const columns = positions.map((position) => table.shape.columns[position] as Column | undefined);
-  const fits = source.columns.map((column, i) => columns[i] && fit(column, columns[i], places[i]));
+  const fits = source.columns.map((column, i) => columns[i] && fit(column, columns[i]));
   const problems = [
     ...source.columns.flatMap((column, i) => (fits[i] ? [] : [columns[i] ? `${column.name}: ${columns[i].native} does not hold ${column.native}` : `${column.name} is missing`])),
     ...unfilled(source, table).map((name) => `${name} is NOT NULL, has no default, and is not in the source`),

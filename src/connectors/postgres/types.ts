@@ -105,52 +105,6 @@ function timePlace(name: 'time' | 'timestamp', zone: 'with' | 'without', type: E
 }
 
 /**
- * How well a column of a standing table takes the source's values; undefined if it does not. `made` is what a new column
- * would be: the same type fits as that does, and a wider one of the same kind fits too.
- */
-export function fit(source: Column, target: Column, made: Place): Fidelity | undefined {
-  if (!('refused' in made) && made.native === target.native) return made.fidelity;
-  if (source.native === target.native && source.type.kind !== 'native') return exact;
-  const from = 'refused' in made ? source.type : made.type;
-  if (isUnlimitedText(target.type)) return from.kind === 'text' ? exact : source.type.kind === 'any' ? { level: 'lossy', note: 'kept as text' } : { level: 'reshaped', note: 'kept as text' };
-  if (holds(target.type, from)) return 'refused' in made || from.kind === target.type.kind ? ('refused' in made ? exact : made.fidelity) : { level: 'reshaped', note: `kept as ${target.native}` };
-  return undefined;
-}
-
-function isUnlimitedText(type: LogicalType): boolean {
-  return type.kind === 'text' && type.maxLength === undefined;
-}
-
-/** Does every value of `from` have a place in `to`, spelled the same in COPY's text? */
-function holds(to: LogicalType, from: LogicalType): boolean {
-  switch (to.kind) {
-    case 'int': return (from.kind === 'int' && bitsNeeded(from) <= bitsNeeded(to)) || from.kind === 'bool';
-    case 'decimal': return from.kind === 'int' ? digitsBefore(to) >= Math.ceil(bitsNeeded(from) * Math.log10(2)) : from.kind === 'decimal' && holdsDecimal(to, from);
-    case 'float': return from.kind === 'float' && from.bits <= to.bits;
-    case 'text': return from.kind === 'text' && from.maxLength !== undefined && from.maxLength <= to.maxLength!;
-    case 'time': case 'timestamp': case 'instant': return from.kind === to.kind && from.fraction <= to.fraction;
-    case 'enum': return from.kind === 'enum' && from.labels.every((label) => to.labels.includes(label));
-    case 'json-text': return from.kind === 'json-value';
-    case 'json-value': return from.kind === 'json-text';
-    case 'bits': return from.kind === 'bits' && to.length === undefined;
-    case 'bool': case 'date': case 'uuid': case 'bytes': return from.kind === to.kind;
-    default: return false;
-  }
-}
-
-function bitsNeeded({ bits, signed }: Extract<LogicalType, { kind: 'int' }>): number {
-  return signed ? bits - 1 : bits;
-}
-
-function digitsBefore({ precision, scale = 0 }: Extract<LogicalType, { kind: 'decimal' }>): number {
-  return precision === undefined ? Infinity : precision - scale;
-}
-
-function holdsDecimal(to: Extract<LogicalType, { kind: 'decimal' }>, from: Extract<LogicalType, { kind: 'decimal' }>): boolean {
-  return to.precision === undefined || (from.precision !== undefined && digitsBefore(to) >= digitsBefore(from) && (to.scale ?? 0) >= (from.scale ?? 0));
-}
-
-/**
  * May values of this type pass in COPY BINARY between two servers? Only where both have the very same type and its bytes
  * mean the same everywhere: no object ids of one server in them.
  */
