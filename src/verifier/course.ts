@@ -58,6 +58,11 @@ export function saw(course: Course, part: Part, look: Look, listed: number): voi
   }
 }
 
+/** Has it a key to mend by, and was mending of use? */
+export function isMendable({ table: { mapping }, stuck }: Course): boolean {
+  return mapping.source.key.length > 0 && !mapping.staged && !stuck;
+}
+
 /** What the latest look has mended. */
 export function mendedIn({ pending, found }: Course): Mended {
   const all = pending.map((part) => found.get(part)!.mended);

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pLimit, { type LimitFunction } from 'p-limit';
 import type { Destination, Emit, Mapping, NamespaceVerification, Part, Rejected, Row, Snapshot } from '../contract.js';
 import { keyText } from './key.js';
-import { beginning, judge, mendedIn, saw, type Course } from './course.js';
+import { beginning, isMendable, judge, mendedIn, saw, type Course } from './course.js';
 import { finishedOf, lookOf, verificationOf, type FinishedPart } from './result.js';
 import type { Mend } from './mend.js';
 import { isEqual, lookAt, type LookOptions } from './part.js';
@@ -93,11 +93,12 @@ async function courseOf(mapping: Mapping, settings: Settings, signal: AbortSigna
 
 /** One look at all that is open; returns the tables that need another one. */
 async function lookAtAll(open: readonly Course[], look: number, settings: Settings, limit: LimitFunction, results: Map<Course, NamespaceVerification>): Promise<readonly Course[]> {
-  await using view = await settings.openDestination();
-  const exact = settings.source.moment.exact && view.moment.exact;
+  await using destination = await settings.openDestination();
+  const exact = settings.source.moment.exact && destination.moment.exact, last = look + 1 >= settings.looks;
   const again = await together(open, settings.signal, async (course, signal) => {
-    await lookAtTable(course, { snapshots: [settings.source, view], signal }, look, exact, settings, limit);
-    const verdict = judge(course, { last: look + 1 >= settings.looks, exact, recopies: settings.recopy !== undefined });
+    const mends = settings.mend !== undefined && isMendable(course) && (exact ? look === 0 : !last);
+    await lookAtTable(course, { snapshots: [settings.source, destination], signal }, { first: look === 0, mends, settings, limit });
+    const verdict = judge(course, { last, exact, recopies: settings.recopy !== undefined });
     if (verdict === 'again') return [course];
     const verification = verificationOf(course, verdict, settings.listed);
     results.set(course, verification);
@@ -107,13 +108,15 @@ async function lookAtAll(open: readonly Course[], look: number, settings: Settin
   return again.flat();
 }
 
-async function lookAtTable(course: Course, view: View, look: number, exact: boolean, settings: Settings, limit: LimitFunction): Promise<void> {
+interface Turn { readonly first: boolean; readonly mends: boolean; readonly settings: Settings; readonly limit: LimitFunction }
+
+async function lookAtTable(course: Course, view: View, { first, mends, settings, limit }: Turn): Promise<void> {
   const { table, pending } = course, { mapping } = table;
-  const mends = settings.mend !== undefined && !mapping.staged && mapping.source.key.length > 0 && !course.stuck && look < (exact ? 1 : settings.looks - 1);
   const options: LookOptions = { list: settings.listed, keys: settings.keysInMemory, passes, ...(mends && { mend: mendOf(course, settings) }) };
-  const tell = teller(course, look, settings);
+  const tell = teller(course, first ? settings.emit : () => {});
   await together(pending, view.signal, (part, signal) => limit(async () => {
-    const known = look === 0 ? settings.finished?.(mapping.source.namespace, part) : undefined;
+    signal.throwIfAborted();
+    const known = first ? settings.finished?.(mapping.source.namespace, part) : undefined;
     if (known) tell.rows(known.rows);
     const found = known ? lookOf(known) : await lookAt(table, { ...view, signal }, part, { ...options, progress: tell.rows });
     saw(course, part, found, settings.listed);
@@ -136,13 +139,13 @@ async function copyAnew(course: Course, settings: Settings): Promise<void> {
   settings.emit({ kind: 'mended', namespace: mapping.source.namespace, upserted: 0, deleted: 0, recopied: true });
 }
 
-/** Tells how far the first look at a table has come: with each part, and every half second. */
-function teller(course: Course, look: number, { emit }: Settings) {
+/** Tells how far a look at a table has come: with each part, and every half second. */
+function teller(course: Course, emit: Emit) {
   const { namespace } = course.table.mapping.source, of = course.parts.length;
   let parts = 0, rows = 0, told = performance.now();
   const tell = () => {
     told = performance.now();
-    if (look === 0) emit({ kind: 'compared', namespace, parts, of, rows });
+    emit({ kind: 'compared', namespace, parts, of, rows });
   };
   return {
     part: () => {
