@@ -1,6 +1,6 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import { setImmediate } from 'node:timers/promises';
-import type { Batch, Column, OpenOptions, ReadJob, Row, Value } from '../../contract.js';
+import type { Batch, Column, OpenOptions, ReadJob, Value } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { bytesOfRow, gather } from '../../source/batches.js';
 import { parseKey, spellKey } from '../../source/keys.js';
@@ -40,10 +40,10 @@ export async function* read(session: Session, table: Table, job: ReadJob, option
   if (rest) yield rest;
 }
 
-interface Placed { readonly row: Row; readonly at: readonly Native[] }
+interface Placed { readonly row: Value[]; readonly at: readonly Native[] }
 
 /** Reads the page behind a place. */
-function pager(session: Session, table: Table, job: ReadJob, pageBytes: number): (after: readonly Native[] | undefined) => Placed[] {
+function pager(session: Session, table: Table, job: ReadJob, pageBytes: number): (after: readonly Native[] | undefined) => readonly Placed[] {
   const { columns } = job.shape, order = orderOf(table), size = sizeOf(columns), cells = cellsOf(columns, table);
   const decode = decoder(columns, table);
   const where = userCondition(job.where), [from, to] = (job.task.range ?? '..').split('..');
@@ -57,7 +57,12 @@ function pager(session: Session, table: Table, job: ReadJob, pageBytes: number):
     if (count === 0n) return [];
     const limit = Number(sum) <= pageBytes ? pageRows : Math.max(1, Math.floor(pageBytes / Number(most)));
     const [bytes] = session.get(`SELECT CAST(group_concat(cell, '') AS BLOB) FROM ${select(cells, condition)}`, [...condition.values, BigInt(limit)])!;
-    return decode(bytes as Buffer);
+    const { rows, zeros } = decode(bytes as Buffer);
+    for (const column of zeros) {
+      const signs = session.all(`SELECT iif(typeof(cell) = 'real', cell, 1.0) FROM ${select(quoted(columns[column].name), condition)}`, [...condition.values, BigInt(limit)]);
+      for (const [i, [sign]] of signs.entries()) if (Object.is(sign, -0)) rows[i].row[column] = -0;
+    }
+    return rows;
   };
 }
 
@@ -82,21 +87,30 @@ function concatenated(expressions: readonly string[]): string {
   return concatenated(groups);
 }
 
-function decoder(columns: readonly Column[], table: Table): (page: Buffer) => Placed[] {
+interface Page {
+  readonly rows: readonly Placed[];
+  /** Columns with a zero whose sign is not known: SQL never tells it. */
+  readonly zeros: ReadonlySet<number>;
+}
+
+function decoder(columns: readonly Column[], table: Table): (page: Buffer) => Page {
   const readers = columns.map((column) => readerOf(column, table));
   if (table.rowid !== undefined && table.alias === undefined) readers.push(rowidReader);
   const key = table.key.map((name) => columns.findIndex((column) => column.name === name));
   const placeOf = table.rowid === undefined ? (cells: Value[]) => key.map((position) => nativeOf(cells[position]))
     : table.alias === undefined ? (cells: Value[]) => [cells.pop() as Native] : (cells: Value[]) => [cells[key[0]] as Native];
   return (page) => {
-    const rows: Placed[] = [];
+    const rows: Placed[] = [], zeros = new Set<number>();
     const cursor: Reading = { page, text: page.toString('latin1'), ascii: isAscii(page), at: 0 };
     while (cursor.at < page.length) {
       const cells = new Array<Value>(readers.length);
-      for (let i = 0; i < readers.length; i++) cells[i] = readCell(cursor, readers[i]);
+      for (let i = 0; i < readers.length; i++) {
+        cells[i] = readCell(cursor, readers[i]);
+        if (cells[i] === 0 && readers[i].signed) zeros.add(i);
+      }
       rows.push({ at: placeOf(cells), row: cells });
     }
-    return rows;
+    return { rows, zeros };
   };
 }
 
@@ -109,6 +123,8 @@ interface Reading {
 }
 
 interface CellReader {
+  /** The column may hold -0.0: every other affinity would have made it 0. */
+  readonly signed: boolean;
   integer(digits: string): Value;
   text(text: string): Value;
   /** Bytes of a text that is not UTF-8, which has no spelling. */
@@ -135,12 +151,13 @@ function readCell(reading: Reading, reader: CellReader): Value {
   return cell.includes('\ufffd') && !isUtf8(page.subarray(from, to)) ? reader.broken(page.subarray(from, to)) : reader.text(cell);
 }
 
-const rowidReader: CellReader = { integer: BigInt, text: (text) => text, broken: (bytes) => bytes };
+const rowidReader: CellReader = { signed: false, integer: BigInt, text: (text) => text, broken: (bytes) => bytes };
 
 function readerOf(column: Column, table: Table): CellReader {
   const { name, type } = column, value = valueReader(column), isPlace = table.rowid === undefined && table.key.includes(name);
   const small = type.kind === 'int' && type.bits < 64;
   return {
+    signed: affinityOf(column.native) === 'BLOB',
     integer: (digits) => (small && digits.length < 16 ? Number(digits) : value(BigInt(digits))),
     text: type.kind === 'int' ? value : (text) => text,
     broken(bytes) {

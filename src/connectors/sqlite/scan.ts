@@ -1,10 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import { setImmediate } from 'node:timers/promises';
-import type { Column, Row, ScanJob } from '../../contract.js';
+import type { Column, Part, Row, ScanJob } from '../../contract.js';
 import { sizeOf, type Table } from './catalogue.js';
 import { all, between, brokenKey, orderOf, userCondition, type Condition } from './paging.js';
 import { quoted, type Native, type Session } from './session.js';
-import { affinityOf, valueReader } from './types.js';
+import { affinityOf, largestInteger, valueReader } from './types.js';
 
 /*
  * The verifier's way in: pages between two places, whose cells the driver decodes. It shares neither with the copy.
@@ -16,15 +16,21 @@ const pageRows = 1000, pageBytes = 1 << 20;
 export async function* scan(session: Session, table: Table, { shape, part, where }: ScanJob, signal: AbortSignal): AsyncIterable<readonly Row[]> {
   const bounded = part.from !== undefined || part.to !== undefined, first = shape.columns[shape.key[0]]?.name;
   const order = bounded && first !== table.alias ? shape.key.map((position) => quoted(shape.columns[position].name)) : orderOf(table);
-  const selected = userCondition(where), edge = (from?: string, to?: string) => (bounded ? between(quoted(first), from, to) : undefined);
-  const fetch = fetcher(session, table, shape.columns), turn = pager(session, table, shape.columns, order, { selected, end: edge(undefined, part.to) });
-  for (let start = placeAt(session, table, order, all([edge(part.from, part.to), selected]), 0); start !== undefined;) {
+  const within = bounded ? between(quoted(first), part.from, part.to) : undefined, selected = userCondition(where);
+  const fetch = fetcher(session, table, shape.columns), limits = isOrdered(part) ? { selected, end: bounded ? between(quoted(first), undefined, part.to) : undefined } : { selected: all([within, selected]) };
+  const turn = pager(session, table, shape.columns, order, limits);
+  for (let start = placeAt(session, table, order, all([within, selected]), 0); start !== undefined;) {
     await setImmediate();
     signal.throwIfAborted();
     const { page, next } = turn(start);
     yield fetch(page);
     start = next;
   }
+}
+
+/** Numbers that are kept as text are not in the order of numbers: pages can't do without the part's own edges. */
+function isOrdered({ from, to }: Part): boolean {
+  return [from, to].every((edge) => edge === undefined || BigInt(edge) <= largestInteger);
 }
 
 interface Page { readonly page: Condition; readonly next?: Native[] }

@@ -159,7 +159,7 @@ export function valueBinder(type: LogicalType, native: string): (value: Value) =
     switch (typeof value) {
       case 'string': return value;
       case 'number':
-        if (type.kind === 'int') return Number.isInteger(value) ? BigInt(value) : value;
+        if (type.kind === 'int' && type.bits < 64 && Number.isSafeInteger(value)) return BigInt(value);
         if (Number.isNaN(value)) throw new Unfit('SQLite has no NaN');
         if (signless && Object.is(value, -0)) throw new Unfit(`a column of type ${native} makes 0.0 of -0.0`);
         return value;
