@@ -258,9 +258,17 @@ describeWith('mongodb', 'MongoDB', () => {
     ]);
     await destination.taskDone(run, { kind: 'task-done', task: 't#0', namespace: 't', sequence: 2, rows: 2 }, signal);
     expect(await destination.progress(run, signal)).toEqual([{ task: 't#0', sequence: 2, rows: 2, done: true }]);
+    expect(await db.collection('_dsync_progress').countDocuments()).toBe(1);
     await destination.forget(run, [mapping], signal);
     expect(await own()).toEqual([]);
     await expect(write(batch(2), mapping)).rejects.toMatchObject({ code: 'refused' });
+  });
+
+  test('no progress is told of a batch that failed', async () => {
+    const mapping = await mapped(await documentShape(), 'target');
+    const batch: Batch = { task: 't#0', namespace: 't', sequence: 0, count: 1, bytes: 1, rows: { format: 'bson', documents: [BSON.serialize({ noId: 1 })] } };
+    await expect(write(batch, mapping, { overwrite: true })).rejects.toMatchObject({ code: 'data' });
+    expect(await destination.progress(run, signal)).toEqual([]);
   });
 
   test('an earlier process of the run can write no more once a later one took it', async () => {
@@ -330,8 +338,9 @@ test('an abort ends connecting to a server that never answers', async () => {
   const stop = new AbortController();
   silent.once('connection', () => stop.abort(new Error('stopped')));
   await new Promise((resolve) => silent.once('listening', resolve));
-  const { port } = silent.address() as { port: number };
+  const { port } = silent.address() as { port: number }, since = performance.now();
   await expect(mongodb.openSource!(`mongodb://127.0.0.1:${port}/db`, { ...options, signal: stop.signal })).rejects.toThrow('stopped');
+  expect(performance.now() - since).toBeLessThan(3000);
   silent.close();
 });
 
