@@ -1,4 +1,5 @@
 import mysql, { type Connection, type QueryOptions, type ResultSetHeader } from 'mysql2';
+import { connect as netConnect, type Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { DsyncError } from '../../errors.js';
 import { placeOf, type Address, type Tls } from './address.js';
@@ -192,7 +193,7 @@ function dialOnce(address: Address, tls: Tls | undefined, signal: AbortSignal, s
   return new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
     const connection = mysql.createConnection({
-      host, port, user, password, database, ...(socketPath && { socketPath }), ...(tls && { ssl: { ...tls } }),
+      host, port, user, password, database, ...(socketPath ? { socketPath } : { stream: () => socketTo(host, port) }), ...(tls && { ssl: { ...tls } }),
       connectTimeout: seconds * 1000, charset: 'utf8mb4',
     });
     const onAbort = () => { connection.destroy(); reject(signal.reason); };
@@ -204,6 +205,12 @@ function dialOnce(address: Address, tls: Tls | undefined, signal: AbortSignal, s
       else resolve(connection);
     });
   });
+}
+
+/** mysql2 tells TLS no name where the host is an address, and its certificate would be compared with `localhost`: Node then takes `_host`. */
+function socketTo(host: string, port: number): Socket {
+  const socket = netConnect({ host, port, noDelay: true, keepAlive: true });
+  return Object.assign(socket, { _host: host });
 }
 
 function isWorking(connection: Connection): boolean {
