@@ -269,6 +269,19 @@ describe('a SQLite file that others use', () => {
     await destination[Symbol.asyncDispose]();
   });
 
+  test('is written to while it is read, whatever journal it had', async () => {
+    make('to', 'CREATE TABLE before (a)');
+    const { destination, write } = await prepared();
+    await using source = await (await connectorFor(url('to'))).openSource!(url('to'), options);
+    const shapes = await source.shapes(all, signal), snapshot = await source.snapshot(shapes, signal);
+    expect(await write()).toEqual({ written: 10, rejected: [] });
+    const found = [];
+    for await (const rows of snapshot.scan({ shape: shapes[1], part: {} }, signal)) found.push(...rows);
+    expect(found).toEqual([]);
+    await snapshot[Symbol.asyncDispose]();
+    await destination[Symbol.asyncDispose]();
+  });
+
   test('that is removed or replaced under the writer is noticed before the next write', async () => {
     const { destination, write } = await prepared();
     rmSync(file('to'));

@@ -48,7 +48,7 @@ export function shapeOf(session: Session, table: Table): Shape {
   return {
     namespace: name, name, engine: 'sqlite', key,
     columns: columns.map(({ name: column, native, nullable }, i) => ({ name: column, type: types[i], native, nullable: nullable && !key.includes(i) })),
-    ...(estimatedRows !== undefined && { estimatedRows, estimatedBytes: Math.round(estimatedRows * width) }),
+    ...(estimatedRows !== undefined && { estimatedRows, estimatedBytes: Math.round(Math.min(estimatedRows * width, fileSize(session))) }),
   };
 }
 
@@ -106,8 +106,12 @@ function estimateRows(session: Session, { name, rowid }: Table): number | undefi
   if (rowid === undefined) return undefined;
   const [low, high] = edges(session, name, rowid);
   if (low === undefined || high === undefined) return 0;
+  return Math.min(Number(high - low) + 1, Math.ceil(fileSize(session) / 4));
+}
+
+function fileSize(session: Session): number {
   const [pages, size] = [session.get('PRAGMA page_count')!, session.get('PRAGMA page_size')!].map(([number]) => Number(number));
-  return Math.min(Number(high - low) + 1, Math.ceil((pages * size) / 4));
+  return pages * size;
 }
 
 /** The smallest and the largest integer of an indexed expression. */

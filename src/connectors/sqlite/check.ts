@@ -14,7 +14,12 @@ export function checkSource(session: Session): Finding[] {
 }
 
 export function checkDestination(session: Session, mappings: readonly Mapping[]): Finding[] {
-  return [...writable(session), ...space(session, mappings), ...namesakes(mappings), ...triggers(session, mappings)];
+  return [...writable(session), ...journal(session), ...space(session, mappings), ...namesakes(mappings), ...triggers(session, mappings)];
+}
+
+function journal(session: Session): Finding[] {
+  if (journalMode(session) === 'wal' || session.get('PRAGMA page_count')![0] === 0n) return [];
+  return [{ level: 'info', code: 'journal', message: `${session.file.path} will be put in WAL mode, and stay in it`, remedy: 'afterwards: PRAGMA journal_mode = DELETE;' }];
 }
 
 function journalMode(session: Session): unknown {

@@ -29,7 +29,7 @@ export function destination(session: Session): Destination {
     holdsRows: async ({ name }) => tableStands(session, name) && session.get(`SELECT 1 FROM ${quoted(name)} LIMIT 1`) !== undefined,
     formats: () => ['values'],
     async begin(run, signal) {
-      await inTurn(() => waitingForLock(() => preferLog(session), signal));
+      await inTurn(() => preferLog(session));
       epochs.set(run, await transaction(signal, () => {
         createProgress(session);
         return takeRun(session, run);
@@ -131,9 +131,13 @@ function rollBack(session: Session): void {
   }
 }
 
-/** A file that is still empty gets a write-ahead log; one that others made keeps the journal that it has. */
+/** With a write-ahead log others can read while rows are written. While somebody else uses the file it keeps the journal that it has. */
 function preferLog(session: Session): void {
-  if (session.get('PRAGMA page_count')![0] === 0n) session.get('PRAGMA journal_mode = WAL');
+  try {
+    session.get('PRAGMA journal_mode = WAL');
+  } catch (error) {
+    if (!(error instanceof DsyncError && error.code === 'conflict')) throw error;
+  }
 }
 
 function valuesIn({ rows, namespace }: Batch): readonly Row[] {
