@@ -111,6 +111,15 @@ const everyType = `
     (4, true, 1, 9007199254740993, 1e-300, 1.00, 3.4028235e38, 5e-324, '😀' || chr(1114111), repeat('é', 20), 'a  b', repeat('n', 63), decode(repeat('ff00', 40000), 'hex'), '5874897-12-31', '23:59:59.9', '23:59:59', '2024-02-29 12:00:00.1', '1970-01-01', '2024-01-02 03:04:05.123456+05:30',
       'ffffffff-ffff-ffff-ffff-ffffffffffff', '"\\u0000"', '[1.10, "\\u00e9", {}]', 'sad', '1111', '111000111', '-178000000 years', '24:00:00+00', '{{1,2},{3,NULL}}', '{{"{}","\\\\"},{" ","\\t"}}', '10.0.0.1', '2001:db8::/32', '00:00:00:00:00:00', '(,3)', '(1e300,1)', 0, 'text', 'É', '"k e y"=>"v\\"al"', 1, 1, '''it'':1A', '{"it''s ok"}')`;
 
+/** Defaults that would change how values are spelled, or end a session in the middle, if dsync did not set its own. */
+const hostileDefaults = [
+  "TimeZone = 'Asia/Kolkata'", "DateStyle = 'SQL, DMY'", "IntervalStyle = 'sql_standard'", 'extra_float_digits = -15', "bytea_output = 'escape'", "client_encoding = 'LATIN1'", "xmloption = 'document'",
+  'statement_timeout = 5000', 'idle_in_transaction_session_timeout = 1', "default_transaction_isolation = 'serializable'", 'standard_conforming_strings = off', 'synchronous_commit = off',
+];
+async function hostile({ name, query }: FreshDatabase): Promise<void> {
+  for (const setting of hostileDefaults) await query(`ALTER DATABASE ${name} SET ${setting}`);
+}
+
 describeWith(['postgres18', 'postgres14'], 'PostgreSQL to PostgreSQL', () => {
   const everything = (from: FreshDatabase, table = 't') => from.query(`SELECT t::text AS r FROM ${table} t ORDER BY id`);
 
@@ -120,6 +129,7 @@ describeWith(['postgres18', 'postgres14'], 'PostgreSQL to PostgreSQL', () => {
         const source = await database(from), destination = await database(to);
         await source.query(everyType);
         await destination.query('CREATE EXTENSION citext; CREATE EXTENSION hstore');
+        await Promise.all([hostile(source), hostile(destination)]);
         const mapping = await copied(source.url, destination.url, 'public.t', format);
         expect(await everything(destination)).toEqual(await everything(source));
         expect(new Set(mapping.fidelity.map(({ level }) => level))).toEqual(new Set(['exact']));
@@ -131,6 +141,7 @@ describeWith(['postgres18', 'postgres14'], 'PostgreSQL to PostgreSQL', () => {
     const source = await database('postgres14'), destination = await database('postgres18');
     await source.query(everyType);
     await source.query('ALTER TABLE t DROP ct, DROP hs, DROP mo, DROP xm, DROP pt, DROP rg, DROP ts_v, DROP ea');
+    await Promise.all([hostile(source), hostile(destination)]);
     const mapping = await copied(source.url, destination.url, 'public.t', 'pg-binary');
     expect(await everything(destination)).toEqual(await everything(source));
     const made = await shapeOf(await sourceOf(destination.url), 'public.t');
@@ -138,8 +149,9 @@ describeWith(['postgres18', 'postgres14'], 'PostgreSQL to PostgreSQL', () => {
   });
 
   test('a scan gives the same values as a read, and a part only its keys', async () => {
-    const { url, query } = await database();
+    const made = await database(), { url, query } = made;
     await query(everyType);
+    await hostile(made);
     const source = await sourceOf(url), shape = await shapeOf(source, 'public.t'), snapshot = await snapshotOf(source);
     const tasks = await snapshot.plan(shape, { taskBytes: 1 << 20 }, never);
     const read = valuesIn(await readAll(snapshot, shape, tasks, 'values'));
@@ -150,8 +162,9 @@ describeWith(['postgres18', 'postgres14'], 'PostgreSQL to PostgreSQL', () => {
   });
 
   test('normal form: UTC moments, trimmed padding and fractions, exact numbers', async () => {
-    const { url, query } = await database();
+    const made = await database(), { url, query } = made;
     await query(everyType);
+    await hostile(made);
     const source = await sourceOf(url), shape = await shapeOf(source, 'public.t'), snapshot = await snapshotOf(source);
     const rows = valuesIn(await readAll(snapshot, shape, await snapshot.plan(shape, { taskBytes: 1 << 20 }, never), 'values'));
     const cell = (id: number, name: string) => rows.find((row) => row[0] === id)![shape.columns.findIndex((column) => column.name === name)];
@@ -335,6 +348,23 @@ describeWith('postgres18', 'PostgreSQL as a source', () => {
     for await (const rows of snapshot.scan({ shape, part: {} }, never)) if (rows.length > 0) break;
     expect((await readAll(snapshot, shape, [task!], 'delimited')).reduce((sum, { count }) => sum + count, 0)).toBe(1000);
   });
+
+  for (const way of ['read', 'scan'] as const) {
+    test(`who takes no more rows of a ${way} holds the server back`, async () => {
+      const { url, query, name } = await database();
+      await query(`${wide}; INSERT INTO t SELECT g, repeat('x', 10000) FROM generate_series(1, 4000) g`);
+      const source = await sourceOf(url), shape = await shapeOf(source, 'public.t'), snapshot = await snapshotOf(source);
+      const [task] = await snapshot.plan(shape, { taskBytes: 1 << 30 }, never);
+      const rows: AsyncIterable<unknown> = way === 'read' ? snapshot.read({ task: task!, shape, format: 'pg-binary', sequence: 0 }, never) : snapshot.scan({ shape, part: {} }, never);
+      let taken = 0;
+      for await (const _ of rows) {
+        if (taken++ > 0) continue;
+        const waits = () => query("SELECT wait_event FROM pg_stat_activity WHERE datname = $1 AND application_name = 'dsync' AND state = 'active'", [name]);
+        await expect.poll(waits).toEqual([{ wait_event: 'ClientWrite' }]);
+      }
+      expect(taken).toBeGreaterThan(100);
+    });
+  }
 
   test('an abort ends a read at once', async () => {
     const { url, query } = await database();

@@ -6,7 +6,7 @@ import { qualified, quoted } from './sql.js';
 export async function checkSource(session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]> {
   const [[role]] = await session.query('SELECT quote_ident(current_user)', signal);
   const tables = await session.query(`
-    SELECT n.nspname, c.relname, has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT') OR has_any_column_privilege(c.oid, 'SELECT'), row_security_active(c.oid)
+    SELECT n.nspname, c.relname, has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid)
     FROM json_to_recordset($1::json) t (schema text, name text) JOIN pg_namespace n ON n.nspname = t.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name`,
   signal, [JSON.stringify(shapes.map(({ schema, name }) => ({ schema, name })))]);
   return [...await poolerFindings(session, signal), ...await recoveryFindings(session, signal), ...tables.flatMap((table) => unreadable(table, role!))];
