@@ -31,12 +31,12 @@ for (const to of endNames.filter((name) => name !== 'sqlite')) {
   });
 }
 
-test('two runs of a generator into SQLite are one another\'s copy', async () => {
+test('a generator is verified again, and a spoilt row is named', async () => {
   await using here = await openEnd.sqlite();
   expect(await syncJson(made, here.url)).toMatchObject({ status: 0 });
   const outcome = await dsync('verify', made, here.url, '--json');
   expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
-  await here.execute("UPDATE fake_1 SET note = note || '!' WHERE id = 1234");
+  await here.execute("UPDATE fake_1 SET note = 'spoilt' WHERE id = 1234");
   const spoilt = await dsync('verify', made, here.url, '--json');
   expect(spoilt).toMatchObject({ status: 4 });
   expect(spoilt.stdout).toContain('id=1234');

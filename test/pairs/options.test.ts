@@ -8,8 +8,9 @@ import type { FixtureTable } from './table.js';
 const items = (name: string, rows: FixtureTable['rows']): FixtureTable => ({
   name, key: ['id'], rows,
   columns: [
-    { name: 'id', kind: 'int', types: { postgres: 'integer', mysql: 'integer', mariadb: 'integer', sqlite: 'integer' } },
-    { name: 'v', kind: 'text', types: { postgres: 'varchar(20)', mysql: 'varchar(20)', mariadb: 'varchar(20)', sqlite: 'varchar(20)' } },
+    // What SQLite calls an integer or a varchar may be of any size.
+    { name: 'id', kind: 'int', types: { postgres: 'bigint', mysql: 'bigint', mariadb: 'bigint', sqlite: 'integer' } },
+    { name: 'v', kind: 'text', types: { postgres: 'text', mysql: 'longtext', mariadb: 'longtext', sqlite: 'text' } },
   ],
 });
 const orders = items('orders', [['1', 'one'], ['2', 'two'], ['3', 'three']]);

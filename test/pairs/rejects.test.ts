@@ -13,9 +13,9 @@ interface Case {
   readonly make: readonly string[];
 }
 
-const rows = (type: string, good: string, bad: string, last = good): readonly string[] => [
+const rows = (type: string, good: string, bad: string): readonly string[] => [
   `CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v ${type})`,
-  `INSERT INTO t VALUES (1, ${good}), (2, ${bad}), (3, ${last})`,
+  `INSERT INTO t VALUES (1, ${good}), (2, ${bad}), (3, ${good})`,
 ];
 const anyDate = "SET sql_mode = ''";
 const bothPostgres = ['postgres18', 'postgres14'] as const;
@@ -33,7 +33,6 @@ const cases: readonly Case[] = [
   { what: 'a year before 1', from: bothPostgres, to: bothMysql, make: rows('date', "'2026-01-01'", "'0044-03-15 BC'") },
   { what: 'a year past 9999', from: bothPostgres, to: bothMysql, make: rows('timestamp(6)', "'2026-01-01'", "'20000-01-01'") },
   { what: 'an infinite timestamp', from: bothPostgres, to: bothMysql, make: rows('timestamptz', "'2026-01-01 00:00:00Z'", "'infinity'") },
-  { what: 'negative zero', from: ['postgres18', 'mysql9'], to: ['sqlite'], make: rows('double precision', '1.5', "'-0.0'", '0.0') },
 ];
 
 for (const { what, from, to, make } of cases) {

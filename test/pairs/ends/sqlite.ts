@@ -31,7 +31,7 @@ export async function sqliteEnd(): Promise<End> {
       const rows = database.prepare(`SELECT ${selected.join(', ')} FROM ${quote(table)}`).safeIntegers(true).raw(true).all() as unknown[][];
       return rows.map((row): Cells => columns.map((column, i) => spell(column.kind, textOf(row[i * 3] as string, row[i * 3 + 1], row[i * 3 + 2] as string))));
     }),
-    tables: async () => open((database) => (database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").raw(true).all() as string[][]).map(([name]) => name!)),
+    tables: async () => open((database) => (database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite@_%' ESCAPE '@'").raw(true).all() as string[][]).map(([name]) => name!)),
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
 }
