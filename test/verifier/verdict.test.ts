@@ -283,7 +283,7 @@ describe('a scan that ends too early', () => {
   });
 
   test.each([['a cell too few', [1]], ['a cell too many', [1, 'x', 'y']], ['nothing in a cell', [1, undefined]]])('%s is an error of the scan, not a difference', async (_, row) => {
-    await expect(compare(keyed, [[1, 'x']], [row as Row])).rejects.toMatchObject({ code: 'internal', namespace: 'shop.orders' });
+    await expect(compare(keyed, [[1, null]], [row as Row])).rejects.toMatchObject({ code: 'internal', namespace: 'shop.orders', message: expect.stringMatching(/^the scan of shop.orders gave/) });
   });
 });
 
