@@ -205,6 +205,20 @@ for (const name of servers) {
       expect(await database.query("SELECT COUNT(*) AS c FROM t WHERE v = 'theirs'")).toEqual([{ c: '1998' }]);
     });
 
+    test('thousands of taken keys in one batch are set aside without trying the lines one by one', async () => {
+      await using database = await freshDatabase(name);
+      await database.query(`CREATE TABLE t (a INT, b VARCHAR(20) CHARACTER SET utf8mb4, v INT, PRIMARY KEY (b, a)); INSERT INTO t SELECT n, 'x', -1 FROM (${numbers(3000)}) n`);
+      await using to = await destinationOf(database);
+      const shape = { ...source([['a', int32], ['b', text], ['v', int32]]), key: [1, 0] };
+      const mapping = await to.adapt({ ...shape, columns: shape.columns.map((column, i) => ({ ...column, nullable: i === 2 })) }, { name: 't' }, signal);
+      const loads = async () => Number((await database.query("SHOW GLOBAL STATUS LIKE 'Com_load'"))[0]!.Value);
+      const before = await loads();
+      const result = await written(to, mapping, [...range(4000).map((a): Row => [a, 'x', a]), [3500, 'x', 1], [3500, 'y', 1]]);
+      expect(result.rejected.map(({ row }) => row[0])).toEqual([...range(3000), 3500]);
+      expect(await loads() - before).toBeLessThan(200);
+      expect(await database.query('SELECT COUNT(*) AS c, SUM(v >= 0) AS s FROM t')).toEqual([{ c: '4001', s: '1001' }]);
+    });
+
     test('a batch that was sent before is found again, with the rows that it rejected', async () => {
       await using database = await freshDatabase(name);
       await database.query('CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(3))');

@@ -13,11 +13,16 @@ export interface Trouble { readonly reason: string; readonly named: ReadonlyMap<
 /** A way to bring lines into a table. Resolves with what is wrong, if anything; then the caller rolls back. */
 export type Load = (session: Session, lines: Lines, signal: AbortSignal) => Promise<Trouble | undefined>;
 
+/** Tells which lines are in the way of others, where the server only says that some are. */
+export type Find = (session: Session, lines: Lines, signal: AbortSignal) => Promise<ReadonlyMap<number, string>>;
+
 /** What the server takes in one packet, less room for the statement itself. */
 export interface PacketLimit { readonly bytes: number }
 
 const chunkBytes = 512 << 10;
 const rowsPerInsert = 5000;
+/** Fewer lines are sooner tried in halves than looked up. */
+const worthFinding = 50;
 
 /** LOAD DATA LOCAL implies IGNORE: it is clean only if every line became a row and nothing was warned of. */
 export function infileLoad(mapping: Mapping, table: string): Load {
@@ -71,21 +76,25 @@ export function insertLoad(mapping: Mapping, table: string, limit: PacketLimit):
 
 /**
  * Brings in all lines that the table can hold, in the session's open transaction; returns the others with the reason.
- * Lines that the server names are left out and the rest is tried again; where it names none, halves are tried.
+ * Lines that the server names are left out and the rest is tried again; where it names none, they are looked for by `find`, or halves are tried.
  */
-export async function place(load: Load, session: Session, lines: Lines, signal: AbortSignal): Promise<ReadonlyMap<number, string>> {
+export async function place(load: Load, find: Find | undefined, session: Session, lines: Lines, signal: AbortSignal): Promise<ReadonlyMap<number, string>> {
   const rejected = new Map<number, string>();
   const attempt = async (numbers: readonly number[]): Promise<void> => {
     if (numbers.length === 0) return;
     await session.run('SAVEPOINT dsync', signal);
-    const trouble = await load(session, numbers.length === lines.count ? lines : only(lines, numbers), signal);
+    const own = numbers.length === lines.count ? lines : only(lines, numbers);
+    const trouble = await load(session, own, signal);
     if (!trouble) return;
     await session.run('ROLLBACK TO SAVEPOINT dsync', signal);
     if (numbers.length === 1) {
       rejected.set(numbers[0], trouble.named.get(0) ?? trouble.reason);
-    } else if (trouble.named.size > 0) {
-      for (const [i, reason] of trouble.named) rejected.set(numbers[i], reason);
-      await attempt(numbers.filter((_, i) => !trouble.named.has(i)));
+      return;
+    }
+    const named = trouble.named.size > 0 || numbers.length < worthFinding || !find ? trouble.named : await find(session, own, signal);
+    if (named.size > 0) {
+      for (const [i, reason] of named) rejected.set(numbers[i], reason);
+      await attempt(numbers.filter((_, i) => !named.has(i)));
     } else {
       const middle = numbers.length >> 1;
       await attempt(numbers.slice(0, middle));

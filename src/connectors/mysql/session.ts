@@ -88,7 +88,7 @@ export class Session {
 
   /** Runs LOAD DATA LOCAL INFILE with these bytes as the file. */
   async load(sql: string, chunks: Iterable<Uint8Array>, signal?: AbortSignal): Promise<Done> {
-    return doneOf(await this.#perform<ResultSetHeader>({ sql, infileStreamFactory: () => Readable.from(chunks) }, signal));
+    return doneOf(await this.#perform<ResultSetHeader>({ sql, infileStreamFactory: () => unpaused(chunks) }, signal));
   }
 
   /** Ends the running statement, not the connection, from a second connection. */
@@ -228,4 +228,14 @@ function versionOf(text: string): Version {
 
 function doneOf(header: ResultSetHeader): Done {
   return { affected: header.affectedRows, warnings: header.warningStatus, info: header.info ?? '' };
+}
+
+/**
+ * The driver pauses the file whenever the connection's socket pauses, which under TLS also happens where no drain will
+ * follow: it would wait for ever. What is sent is a batch that is in memory already, so it is never paused.
+ */
+function unpaused(chunks: Iterable<Uint8Array>): Readable {
+  const stream = Readable.from(chunks);
+  stream.pause = () => stream;
+  return stream;
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Mapping, Task } from '../../contract.js';
+import type { Mapping, Shape, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { dropTasks, fence, noteSwap, swapOf, type Ledger, type Swap } from './progress.js';
 import { name, quote, tableName, type Session } from './session.js';
@@ -16,7 +16,7 @@ export interface Hold {
 
 const truncateFrom = 100_000;
 
-export function targetName({ target }: Mapping): string {
+export function targetName(target: Shape): string {
   return tableName(target.schema, target.name);
 }
 
@@ -46,13 +46,13 @@ export async function prepareTable(hold: Hold, mapping: Mapping, options: { read
     await session.run(`CREATE DATABASE IF NOT EXISTS ${name(mapping.target.schema)} CHARACTER SET utf8mb4`, signal);
   }
   if (mapping.staged) return prepareStaging(hold, mapping, options, offer);
-  if (!mapping.existed) await session.run(createStatement(targetName(mapping), mapping, offer), signal);
+  if (!mapping.existed) await session.run(createStatement(targetName(mapping.target), mapping, offer), signal);
   if (options.empty) await emptyTarget(hold, mapping, options.tasks);
 }
 
 /** Progress goes first: a crash between the two leaves rows that are upserted and compared, never progress without its rows. */
 async function emptyTarget(hold: Hold, mapping: Mapping, tasks: readonly Task[]): Promise<void> {
-  const { ledger, run, session, signal } = hold, table = targetName(mapping);
+  const { ledger, run, session, signal } = hold, table = targetName(mapping.target);
   const few = (await session.rows(`SELECT 1 FROM ${table} LIMIT ${truncateFrom}, 1`, signal)).length === 0;
   await fenced(hold, async () => {
     await dropTasks(ledger, run, tasks.map((task) => task.id), session, signal);
@@ -76,7 +76,7 @@ async function prepareStaging(hold: Hold, mapping: Mapping, { empty, tasks }: { 
     });
     await session.run(`DROP TABLE IF EXISTS ${staging}`, signal);
   }
-  const create = mapping.existed ? `CREATE TABLE IF NOT EXISTS ${staging} LIKE ${targetName(mapping)}` : createStatement(staging, mapping, offer);
+  const create = mapping.existed ? `CREATE TABLE IF NOT EXISTS ${staging} LIKE ${targetName(mapping.target)}` : createStatement(staging, mapping, offer);
   await session.run(create, signal);
 }
 
@@ -90,7 +90,7 @@ export async function swapIn(hold: Hold, mapping: Mapping, keepRows: boolean): P
 
 /** A table that stood before keeps its definition, triggers and grants: only the rows move. */
 async function moveRows(hold: Hold, mapping: Mapping, keepRows: boolean): Promise<void> {
-  const { ledger, run, session, signal } = hold, table = targetName(mapping);
+  const { ledger, run, session, signal } = hold, table = targetName(mapping.target);
   const columns = mapping.target.columns.map((column) => name(column.name)).join(', ');
   await fenced(hold, async () => {
     if (!keepRows) await session.run(`DELETE FROM ${table}`, signal);
@@ -100,7 +100,7 @@ async function moveRows(hold: Hold, mapping: Mapping, keepRows: boolean): Promis
 }
 
 async function renameIn(hold: Hold, mapping: Mapping, swap: Swap): Promise<void> {
-  const { ledger, run, session, signal } = hold, table = targetName(mapping), staging = stagingName(run, mapping), old = oldName(staging);
+  const { ledger, run, session, signal } = hold, table = targetName(mapping.target), staging = stagingName(run, mapping), old = oldName(staging);
   const stands = await exists(table, hold);
   if (stands && !swap.ours) {
     throw new DsyncError('refused', `${mapping.target.namespace} was made by someone else since the run began`, { namespace: mapping.source.namespace, remedy: `drop or rename ${mapping.target.namespace}, then resume` });

@@ -1,6 +1,6 @@
 import type { Mapping } from '../../contract.js';
 import type { Table } from './catalogue.js';
-import { judged, type Load } from './load.js';
+import { judged, type Find, type Load } from './load.js';
 import { name, tableName, type Session } from './session.js';
 import { collationOf, tellsAllApart } from './types.js';
 
@@ -10,6 +10,10 @@ export interface Upserts {
   /** Makes the temporary table, outside of any transaction. */
   prepare(session: Session, signal: AbortSignal): Promise<void>;
   load(into: Load): Load;
+  /** Which lines have a key that stands in the table, or in an earlier line: the server does not name them. */
+  taken(bring: Load): Find;
+  /** Empties the temporary table, in the open transaction. */
+  clear(session: Session, signal: AbortSignal): Promise<void>;
   /** Deletes the rows whose key is in the temporary table. */
   remove(session: Session, signal: AbortSignal): Promise<void>;
 }
@@ -24,6 +28,7 @@ export function upserts(mapping: Mapping, table: Table | undefined): Upserts {
   const columns = target.columns.map((column) => name(column.name)), keys = target.key.map((position) => columns[position]);
   const others = columns.filter((column) => !keys.includes(column));
   const sameKey = target.key.map((position) => equal(columns[position], target.columns[position].native)).join(' AND ');
+  const anyKey = keys.map((key) => `t.${key} = s.${key}`).join(' AND ');
   const careful = isCareful(mapping, table);
   const merge = careful ? [
     ...(others.length > 0 ? [`UPDATE ${into} t JOIN ${temporary} s ON ${sameKey} SET ${others.map((column) => `t.${column} = s.${column}`).join(', ')}`] : []),
@@ -33,19 +38,29 @@ export function upserts(mapping: Mapping, table: Table | undefined): Upserts {
      ON DUPLICATE KEY UPDATE ${(others.length > 0 ? others : keys).map((column) => `${column} = s.${column}`).join(', ')}`,
   ];
   const definition = target.columns.map((column, i) => `${columns[i]} ${column.native}${target.key.includes(i) ? ' NOT NULL' : ' NULL'}`);
+  const clear = async (session: Session, signal: AbortSignal) => { await session.run(`DELETE FROM ${temporary}`, signal); };
   return {
     temporary,
     async prepare(session, signal) {
       await session.run(`DROP TEMPORARY TABLE IF EXISTS ${temporary}`, signal);
-      await session.run(`CREATE TEMPORARY TABLE ${temporary} (${definition.join(', ')}, KEY (${keyPrefixes(mapping).join(', ')})) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`, signal);
+      await session.run(`CREATE TEMPORARY TABLE ${temporary} (${definition.join(', ')}, _dsync_line BIGINT AUTO_INCREMENT, KEY (_dsync_line), KEY (${keys.join(', ')})) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`, signal);
     },
+    clear,
     load: (bring) => (session, lines, signal) => judged(async () => {
-      await session.run(`DELETE FROM ${temporary}`, signal);
+      await clear(session, signal);
       const trouble = await bring(session, lines, signal);
       if (trouble) return trouble;
       for (const statement of merge) await session.run(statement, signal);
       return undefined;
     }),
+    taken: (bring) => async (session, lines, signal) => {
+      await clear(session, signal);
+      if (await bring(session, lines, signal)) return new Map();
+      const rows = await session.rows(`SELECT n FROM (SELECT ROW_NUMBER() OVER (ORDER BY s._dsync_line) AS n,
+        ROW_NUMBER() OVER (PARTITION BY ${keys.map((key) => `s.${key}`).join(', ')} ORDER BY s._dsync_line) AS nth, t.${keys[0]} IS NOT NULL AS stands
+        FROM ${temporary} s LEFT JOIN ${into} t ON ${anyKey}) AS numbered WHERE nth > 1 OR stands`, signal);
+      return new Map(rows.map(([n]) => [Number(n) - 1, 'its key is there already']));
+    },
     async remove(session, signal) {
       await session.run(`DELETE t FROM ${into} t JOIN ${temporary} s ON ${sameKey}`, signal);
     },
@@ -61,8 +76,4 @@ function isCareful({ target, existed }: Mapping, table: Table | undefined): bool
 function equal(column: string, native: string): string {
   const plain = `t.${column} = s.${column}`;
   return tellsAllApart(collationOf(native)) ? plain : `${plain} AND BINARY t.${column} = BINARY s.${column}`;
-}
-
-function keyPrefixes({ target }: Mapping): string[] {
-  return target.key.map((position) => name(target.columns[position].name));
 }

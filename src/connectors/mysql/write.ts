@@ -1,0 +1,157 @@
+import type { Batch, Mapping, Rejected, Row, WriteOptions } from '../../contract.js';
+import { DsyncError } from '../../errors.js';
+import { decodeDelimited, encodeDelimited } from '../../values/delimited.js';
+import { readTable } from './catalogue.js';
+import { withoutPostgresEscapes } from './escapes.js';
+import { errnoOf } from './faults.js';
+import { infileLoad, insertLoad, linesOf, place, type Find, type Lines, type Load, type PacketLimit } from './load.js';
+import { record, recorded } from './progress.js';
+import type { Session } from './session.js';
+import { fenced, stagingName, targetName, type Hold } from './tables.js';
+import { upserts, type Upserts } from './upsert.js';
+
+const localInfileRefused = new Set([1148, 3948, 4166]);
+
+/** Writes batches, each in one transaction with its progress. One per destination: it knows what its sessions have ready. */
+export interface Writing {
+  write(hold: Hold, batch: Batch, mapping: Mapping, options: WriteOptions): Promise<{ readonly written: number; readonly rejected: readonly Rejected[] }>;
+  mend(hold: Hold, mapping: Mapping, changes: Changes): Promise<{ readonly rejected: readonly Rejected[] }>;
+}
+
+export interface Changes { readonly upserts: readonly Row[]; readonly deletes: readonly Row[] }
+
+/** How a table's rows are written, compiled once per table and process. */
+interface Road {
+  readonly plain: Load;
+  /** Absent without a key. */
+  readonly upserts?: Upserts;
+  /** The storage engine has no transactions: only upserts can be made again. */
+  readonly alwaysUpsert: boolean;
+  readonly decode: (bytes: Uint8Array) => Row[];
+  readonly encode: (rows: readonly Row[]) => Buffer;
+}
+
+export function writing(server: { readonly infile: boolean; readonly packet: PacketLimit }): Writing {
+  let { infile } = server;
+  const roads = new WeakMap<Mapping, Promise<Road>>();
+  const temporary = new WeakMap<Session, Mapping>();
+
+  /** LOAD DATA where the server lets us, INSERT from its first refusal on. */
+  function loadInto(mapping: Mapping, table: string): Load {
+    const byFile = infileLoad(mapping, table), byInsert = insertLoad(mapping, table, server.packet);
+    return async (session, lines, signal) => {
+      if (!infile) return byInsert(session, lines, signal);
+      try {
+        return await byFile(session, lines, signal);
+      } catch (error) {
+        if (!localInfileRefused.has(errnoOf(error) ?? 0)) throw error;
+        infile = false;
+        return byInsert(session, lines, signal);
+      }
+    };
+  }
+
+  async function compile({ run, session, signal }: Hold, mapping: Mapping): Promise<Road> {
+    const { target, source, existed, staged } = mapping;
+    const table = existed ? await readTable(session, target.schema ?? '', target.name, signal) : undefined;
+    return {
+      plain: loadInto(mapping, staged ? stagingName(run, mapping) : targetName(target)),
+      alwaysUpsert: table !== undefined && !table.transactional && !staged,
+      decode: decodeDelimited(source.columns), encode: encodeDelimited(source.columns),
+      ...(target.key.length > 0 && !staged && { upserts: upserts(mapping, table) }),
+    };
+  }
+
+  function roadOf(hold: Hold, mapping: Mapping): Promise<Road> {
+    const known = roads.get(mapping) ?? compile(hold, mapping);
+    roads.set(mapping, known);
+    known.catch(() => roads.delete(mapping));
+    return known;
+  }
+
+  /** The upserts of this mapping, with its temporary table in this session. */
+  async function ready(session: Session, mapping: Mapping, road: Road, signal: AbortSignal): Promise<Upserts> {
+    if (!road.upserts) throw new DsyncError('internal', `${mapping.source.namespace} has no key to upsert by`, { namespace: mapping.source.namespace });
+    if (temporary.get(session) !== mapping) {
+      temporary.delete(session);
+      await road.upserts.prepare(session, signal);
+      temporary.set(session, mapping);
+    }
+    return road.upserts;
+  }
+
+  async function upsertLoad({ session, signal }: Hold, mapping: Mapping, road: Road): Promise<Load> {
+    const by = await ready(session, mapping, road, signal);
+    return by.load(loadInto(mapping, by.temporary));
+  }
+
+  /** Looks for lines whose key is taken, unless the user may not make temporary tables. */
+  function finder(mapping: Mapping, road: Road): Find | undefined {
+    return road.upserts && (async (session, lines, signal) => {
+      try {
+        const by = await ready(session, mapping, road, signal);
+        return await by.taken(loadInto(mapping, by.temporary))(session, lines, signal);
+      } catch (error) {
+        if (error instanceof DsyncError && error.code === 'denied') return new Map();
+        throw error;
+      }
+    });
+  }
+
+  async function removeRows({ session, signal }: Hold, mapping: Mapping, road: Road, keys: readonly Row[]): Promise<void> {
+    if (keys.length === 0) return;
+    const { source, target } = mapping;
+    const columns = target.key.map((position) => source.columns[position]);
+    const narrow: Mapping = { ...mapping, source: { ...source, columns }, target: { ...target, columns: target.key.map((position) => target.columns[position]) } };
+    const by = await ready(session, mapping, road, signal);
+    await by.clear(session, signal);
+    // A key that the target can't hold is not in it.
+    await place(loadInto(narrow, by.temporary), undefined, session, linesOf(encodeDelimited(columns)(keys), keys.length), signal);
+    await by.remove(session, signal);
+  }
+
+  return {
+    async write(hold, batch, mapping, { overwrite, redo }) {
+      const { ledger, run, session, signal } = hold;
+      const road = await roadOf(hold, mapping);
+      const lines = linesIn(batch, mapping, road.encode);
+      const upserting = overwrite || road.alwaysUpsert;
+      const load = upserting ? await upsertLoad(hold, mapping, road) : road.plain;
+      const rejects = await fenced(hold, async () => {
+        const known = redo ? await recorded(ledger, run, batch, session, signal) : undefined;
+        if (known) return known;
+        const fresh = await place(load, upserting ? undefined : finder(mapping, road), session, lines, signal);
+        await record(ledger, run, batch, fresh, session, signal);
+        return fresh;
+      });
+      return { written: batch.count - rejects.size, rejected: rejectedRows(mapping, lines, rejects, road.decode) };
+    },
+    async mend(hold, mapping, changes) {
+      const { session, signal } = hold;
+      const road = await roadOf(hold, mapping);
+      const load = await upsertLoad(hold, mapping, road);
+      const lines = linesOf(road.encode(changes.upserts), changes.upserts.length);
+      const rejects = await fenced(hold, async () => {
+        await removeRows(hold, mapping, road, changes.deletes);
+        return place(load, undefined, session, lines, signal);
+      });
+      return { rejected: rejectedRows(mapping, lines, rejects, road.decode) };
+    },
+  };
+}
+
+function linesIn(batch: Batch, { source }: Mapping, encode: (rows: readonly Row[]) => Buffer): Lines {
+  const { rows } = batch;
+  switch (rows.format) {
+    case 'values': return linesOf(encode(rows.rows), rows.rows.length);
+    case 'delimited': return linesOf(source.engine === 'postgres' ? withoutPostgresEscapes(rows.bytes) : rows.bytes, batch.count);
+    case 'pg-binary': case 'bson': throw new DsyncError('internal', `MySQL was sent ${rows.format}`, { namespace: batch.namespace });
+    default: return rows satisfies never;
+  }
+}
+
+function rejectedRows({ source }: Mapping, lines: Lines, rejects: ReadonlyMap<number, string>, decode: (bytes: Uint8Array) => Row[]): Rejected[] {
+  return [...rejects].sort(([a], [b]) => a - b).map(([i, reason]) => ({
+    namespace: source.namespace, reason, row: decode(lines.bytes.subarray(lines.starts[i], lines.starts[i + 1]))[0],
+  }));
+}
