@@ -2,16 +2,24 @@ import { expect, test } from 'vitest';
 import { expectTables } from './compare.js';
 import { syncJson } from './command.js';
 import { endNames, openEnd, sqlNames, type EndName } from './ends/index.js';
-import { fixtures, nulTexts } from './fixtures.js';
+import { fixtures, negativeZero, nulTexts } from './fixtures.js';
 import { describePair } from './skip.js';
+import type { FixtureTable } from './table.js';
 
-const isPostgres = (name: EndName): boolean => name.startsWith('postgres');
+/** All that each of the ends can hold. */
+function fixturesFor(...ends: readonly EndName[]): readonly FixtureTable[] {
+  return [
+    ...fixtures,
+    ...(ends.some((name) => name.startsWith('postgres')) ? [] : [nulTexts]),
+    ...(ends.includes('mariadb') ? [] : [negativeZero]),
+  ];
+}
 
 for (const from of sqlNames) {
   describePair([from], `${from}`, () => {
     test('holds the fixtures as they were written', async () => {
       await using end = await openEnd[from]();
-      await expectTables(end, await end.make([...fixtures, ...(isPostgres(from) ? [] : [nulTexts])]));
+      await expectTables(end, await end.make(fixturesFor(from)));
     });
   });
   for (const to of endNames) {
@@ -19,7 +27,7 @@ for (const from of sqlNames) {
       test('moves every cell of every table', async () => {
         await using source = await openEnd[from]();
         await using destination = await openEnd[to]();
-        const tables = await source.make([...fixtures, ...(isPostgres(from) || isPostgres(to) ? [] : [nulTexts])]);
+        const tables = await source.make(fixturesFor(from, to));
         const outcome = await syncJson(source.url, destination.url);
         expect.soft(outcome, outcome.stderr).toMatchObject({ status: 0 });
         await expectTables(destination, tables);
