@@ -83,7 +83,22 @@ export async function finish(session: Session, hold: Hold, mapping: Mapping, kee
     else if (!existed) await addKey(session, target, signal);
     await session.query(`ANALYZE ${qualified(target)}`, signal);
   });
-  return [];
+  return existed ? sequenceFindings(session, target, signal) : [];
+}
+
+/** Rows that came with their numbers have not moved the sequence which gives out the next one. */
+async function sequenceFindings(session: Session, target: Shape, signal: AbortSignal): Promise<Finding[]> {
+  const table = qualified(target), findings: Finding[] = [];
+  for (const { name } of target.columns.filter((column) => column.type.kind === 'int')) {
+    const [[sequence]] = await session.query('SELECT pg_get_serial_sequence($1, $2)', signal, [table, name]);
+    if (sequence === null) continue;
+    const [[behind]] = await session.query(`SELECT (SELECT max(${quoted(name)}) FROM ${table}) >= (SELECT last_value + is_called::int FROM ${sequence})`, signal);
+    if (behind === 't') findings.push({
+      level: 'warning', code: 'sequence-behind', namespace: target.namespace, message: `the sequence of ${target.namespace}.${name} would give out numbers that are taken`,
+      remedy: `SELECT setval('${sequence.replaceAll("'", "''")}', (SELECT max(${quoted(name)}) FROM ${table}))`,
+    });
+  }
+  return findings;
 }
 
 /** One transaction: once the staging table is gone, its rows are in the target, and never go there twice. */

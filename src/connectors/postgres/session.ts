@@ -30,10 +30,10 @@ const pinned = [
   'SET statement_timeout = 0', 'SET lock_timeout = 0', 'SET idle_in_transaction_session_timeout = 0', 'SET idle_session_timeout = 0',
   "SET search_path = ''", 'SET row_security = off',
 ];
-/** Not to be had on every platform or version. So that the server notices soon when we are gone, and lets go of its locks. */
+/** Not to be had on every version or platform. They let the server notice soon that we are gone, and let go of its locks. */
 const wished = [
-  'SET client_connection_check_interval = 1000', 'SET transaction_timeout = 0',
-  'SET tcp_keepalives_idle = 30', 'SET tcp_keepalives_interval = 10', 'SET tcp_keepalives_count = 3',
+  `SELECT set_config(name, value, false) FROM (VALUES ('transaction_timeout', '0'), ('tcp_keepalives_idle', '30'), ('tcp_keepalives_interval', '10'), ('tcp_keepalives_count', '3')) wish (name, value) JOIN pg_settings USING (name)`,
+  'SET client_connection_check_interval = 1000',
 ];
 const pinnedByRole: Record<Role, readonly string[]> = {
   // Rows must come in the order of their places: a parallel or synchronized scan would not give them so.

@@ -86,29 +86,40 @@ async function placesFor(session: Session, source: Shape, signal: AbortSignal): 
     const ofEnum = enums.includes(column.native.replace(/(\[\])+$/, ''));
     if (here.known || ofEnum) return { native: column.native, type: column.type, fidelity: { level: 'exact' } };
     const place = placeFor(column);
+    if (here.elsewhere) return { native: here.elsewhere, type: column.type, fidelity: { level: 'exact' } };
     if (!('refused' in place)) return place;
     return { refused: here.extension ? `it needs the extension ${here.extension}: CREATE EXTENSION ${here.extension}` : `the destination has no such type: make it first, as it is in the source` };
   });
 }
 
-interface KnownType { readonly known: boolean; readonly labels?: readonly string[]; readonly extension?: string }
+interface KnownType {
+  readonly known: boolean;
+  readonly labels?: readonly string[];
+  /** Has the type, and is not installed. */
+  readonly extension?: string;
+  /** The same type of an installed extension, in another schema. */
+  readonly elsewhere?: string;
+}
 
-/** Which of these types there are here; for those that there are not, the extension that has them. */
 async function knownTypes(session: Session, columns: readonly Column[], signal: AbortSignal): Promise<ReadonlyMap<string, KnownType>> {
-  const asked = [...new Set(columns.map(({ native }) => native))].map((native) => ({ native, extension: extensionOf(native) }));
+  const asked = [...new Set(columns.map(({ native }) => native))].map((native) => ({ native, bare: bareName(native), extension: extensions[bareName(native)] ?? bareName(native) }));
   const rows = await session.query(`
-    SELECT t.native, to_regtype(t.native) IS NOT NULL, (SELECT json_agg(e.enumlabel) FROM pg_enum e WHERE e.enumtypid = to_regtype(t.native)), x.name
-    FROM json_to_recordset($1::json) t (native text, extension text)
+    SELECT t.native, to_regtype(t.native) IS NOT NULL, (SELECT json_agg(e.enumlabel) FROM pg_enum e WHERE e.enumtypid = to_regtype(t.native)), x.name,
+      (SELECT quote_ident(n.nspname) FROM pg_type p JOIN pg_namespace n ON n.oid = p.typnamespace JOIN pg_depend d ON d.classid = 'pg_type'::regclass AND d.objid = p.oid AND d.deptype = 'e' WHERE p.typname = t.bare LIMIT 1)
+    FROM json_to_recordset($1::json) t (native text, bare text, extension text)
     LEFT JOIN pg_available_extensions x ON x.name = t.extension AND x.installed_version IS NULL`, signal, [JSON.stringify(asked)]);
-  return new Map(rows.map(([native, known, labels, extension]) => [native!, { known: known === 't', ...(labels && { labels: JSON.parse(labels) as string[] }), ...(extension && { extension }) }]));
+  return new Map(rows.map(([native, known, labels, extension, schema]) => [native!, {
+    known: known === 't', ...(labels && { labels: JSON.parse(labels) as string[] }), ...(extension && { extension }),
+    ...(schema && { elsewhere: native!.replace(/^("([^"]|"")+"|[^".]+)\./, `${schema}.`) }),
+  }]));
 }
 
-/** `public.geometry(Point,4326)[]` → `postgis`. Most extensions are named after their type. */
-function extensionOf(native: string): string {
-  const bare = native.replace(/[([].*$/, '').replace(/^.*\./, '').replaceAll('"', '');
-  return extensions[bare] ?? bare;
+/** `public.geometry(Point,4326)[]` → `geometry`. */
+function bareName(native: string): string {
+  return native.replace(/[([].*$/, '').replace(/^.*\./, '').replaceAll('"', '');
 }
 
+/** Extensions that are not named after their type. */
 const extensions: Readonly<Record<string, string>> = {
   geometry: 'postgis', geography: 'postgis', raster: 'postgis_raster', halfvec: 'vector', sparsevec: 'vector', lquery: 'ltree', ltxtquery: 'ltree',
 };
