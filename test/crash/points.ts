@@ -23,8 +23,8 @@ export const unacknowledged = (destination: EndName, nth: number): Point => nthC
 /** The nth batch's commit never reaches the destination, which has all that belongs to it. */
 export const uncommitted = (destination: EndName, nth: number): Point => nthCommit(destination, nth, false);
 
-/** Keys are under way, staging tables are swapped in, statistics are taken: whatever this engine has to do at the end. */
-const finishing: Record<Server, RegExp> = { postgres: /ADD PRIMARY KEY/, mysql: /RENAME TABLE|ANALYZE/, mongodb: /renameCollection/ };
+/** Keys are built, staging tables are swapped in, statistics are taken: whatever this engine has to do at the end. */
+const finishing: Record<Server, RegExp> = { postgres: /ADD PRIMARY KEY|ANALYZE/, mysql: /RENAME TABLE|ANALYZE/, mongodb: /renameCollection/ };
 export const finished = (destination: EndName): Point => [{ side: 'destination', way: 'asked', text: finishing[serverOf(destination)], unanswered: true }];
 
 /** The verification has begun, and has read so much of the source. */

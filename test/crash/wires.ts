@@ -42,6 +42,7 @@ export class Wires implements AsyncDisposable {
   readonly #servers: readonly Server[];
   readonly #pipes: Set<Pipe>;
   #held = false;
+  #there: Pipe | undefined;
   #watch: Watch | undefined;
 
   private constructor(source: string, destination: string, servers: readonly Server[], pipes: Set<Pipe>) {
@@ -105,6 +106,11 @@ export class Wires implements AsyncDisposable {
     for (const pipe of this.#pipes) if (pipe.side === side) this.#end(pipe);
   }
 
+  /** Cuts the connection at which the sign was seen. */
+  cutThere(): void {
+    if (this.#there) this.#end(this.#there);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const server of this.#servers) server.close();
     for (const pipe of this.#pipes) this.#end(pipe);
@@ -140,6 +146,7 @@ export class Wires implements AsyncDisposable {
     const watch = this.#watch;
     if (!watch || !this.#isReached(watch, pipe, way, bytes)) return;
     this.hold();
+    this.#there = pipe;
     watch.stopped();
   }
 
