@@ -352,10 +352,10 @@ describe('parts', () => {
 });
 
 test('filters are passed on, each to its side', async () => {
-  const seen: (string | undefined)[] = [];
-  const spying = (rows: Row[]): Snapshot => ({ ...side(() => rows), async *scan({ where }) { seen.push(where); yield rows; } });
-  await compare(keyed, spying([]), spying([]), { where: (namespace) => `${namespace} source`, destinationWhere: () => 'destination' });
-  expect(new Set(seen)).toEqual(new Set(['shop.orders source', 'destination']));
+  const seen: Record<string, string | undefined> = {};
+  const spying = (name: string): Snapshot => ({ ...side(() => []), async *scan({ where }) { seen[name] = where; yield []; } });
+  await compare(keyed, spying('source'), spying('destination'), { where: (namespace) => `${namespace} here`, destinationWhere: () => 'there' });
+  expect(seen).toEqual({ source: 'shop.orders here', destination: 'there' });
 });
 
 test('several tables are told in the order they were given, whichever is done first', async () => {
