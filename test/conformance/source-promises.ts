@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Batch, Format, OpenOptions, Part, ReadJob, Shape, Snapshot, Source, Task } from '../../src/contract.js';
+import type { Batch, Format, OpenOptions, Part, ReadJob, Shape, Snapshot, Source } from '../../src/contract.js';
 import { bulky, empty, expectSame, heap, items, own, pairs, plainBatches, plainRow, plainRows, plainValues, samples, strange, type Plain, type Sample } from './samples.js';
 import type { Place, Subject } from './subject.js';
 

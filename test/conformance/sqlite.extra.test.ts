@@ -50,6 +50,8 @@ describe('SQLite to SQLite', () => {
       ...anything.flatMap((value) => ['mixed', 'keyless'].map((table) => `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => value).join(', ')})`)));
     expect((await copyPlainly(url('from'), url('to'))).rejected).toEqual([]);
     for (const table of ['mixed', 'keyless']) expect(cells('to', table, columns)).toEqual(cells('from', table, columns));
+    for (const { read, scanned } of (await lookAt(url('from'))).values()) expect(scanned).toEqual(read);
+    expect((await lookAt(url('from'))).get('mixed')!.scanned.flat()).toContain('a\0b');
   });
 
   test('keeps text that is not UTF-8 as its bytes, and does not fall over it', async () => {
