@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import type { EndName } from './ends.js';
-import { expectEqual } from './equal.js';
 import { describeEnds, Scene, type Point } from './scene.js';
 
 /** The first kill is of `dsync sync`, each further one of a `dsync resume`. */
@@ -24,7 +23,7 @@ export function testChain({ from, to, kills, rows = 10_000 }: Chain): void {
       await writer.stop();
       const last = await scene.command.resume().ended;
       expect(last.by, last.stderr).toBe(0);
-      await expectEqual(scene.source, scene.destination, scene.tables);
+      await scene.expectEqual();
     }, patience);
   });
 }

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
-import type { Collection, Db, Document } from 'mongodb';
-import { connectText, freshMongo, serverFor, withDatabase, type ServerName } from '../servers/index.js';
-import { textRows } from '../servers/sql.js';
+import { MongoClient, type Collection, type Db, type Document } from 'mongodb';
+import type { ServerName } from '../servers/kinds.js';
+import { connectText, textRows } from '../servers/sql.js';
 
 export type EndName = ServerName | 'sqlite';
 export type Dialect = 'postgres' | 'mysql' | 'sqlite';
@@ -16,7 +16,8 @@ export interface Table {
   readonly columns: readonly { readonly name: string; readonly type: 'int' | 'text'; readonly length?: number }[];
   /** Positions; empty for a table without a key, which may hold equal rows. */
   readonly key: readonly number[];
-  readonly rows: readonly Cells[];
+  readonly count: number;
+  readonly row: (i: number) => Cells;
 }
 
 /** A database of its own, filled, changed and read by the plain driver, never by dsync. */
@@ -44,11 +45,10 @@ export interface MongoEnd extends End {
   readonly db: Db;
 }
 
-/** On the shared server of this name, or on another of its kind. */
-export async function openEnd(name: EndName, serverUrl?: string): Promise<SqlEnd | MongoEnd> {
+/** A new database on the server at this URL; SQLite needs none. */
+export async function openEnd(name: EndName, serverUrl: string | undefined): Promise<SqlEnd | MongoEnd> {
   if (name === 'sqlite') return sqliteEnd();
-  const url = serverUrl ?? serverFor(name)!.url;
-  return name === 'mongodb' ? mongoEnd(url) : sqlEnd(name, url);
+  return name === 'mongodb' ? mongoEnd(serverUrl!) : sqlEnd(name, serverUrl!);
 }
 
 /** MySQL's keys are compared by their bytes here: what a lenient collation takes for one key is another test's matter. */
@@ -57,10 +57,17 @@ const textTypes: Record<Exclude<EndName, 'mongodb'>, string> = {
 };
 
 let made = 0;
+const freshName = (): string => `crash_${process.pid}_${Date.now().toString(36)}_${made++}`;
+
+function withDatabase(serverUrl: string, name: string): string {
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  return url.href;
+}
 
 /** Every query has a connection of its own: the server may be restarted between them. */
 async function sqlEnd(name: Exclude<ServerName, 'mongodb'>, serverUrl: string): Promise<SqlEnd> {
-  const database = `crash_${process.pid}_${Date.now().toString(36)}_${made++}`, url = withDatabase(serverUrl, database);
+  const database = freshName(), url = withDatabase(serverUrl, database);
   const isPostgres = name.startsWith('postgres');
   const query: SqlEnd['query'] = (sql) => textRows(url, sql);
   const create = () => textRows(serverUrl, `CREATE DATABASE ${database}${isPostgres ? '' : ' CHARACTER SET utf8mb4'}`);
@@ -110,20 +117,30 @@ async function sqliteEnd(): Promise<SqlEnd> {
 }
 
 async function mongoEnd(serverUrl: string): Promise<MongoEnd> {
-  const database = await freshMongo(serverUrl);
-  const { db } = database;
+  const client = await MongoClient.connect(serverUrl), name = freshName(), db = client.db(name);
   return {
-    name: 'mongodb', url: database.url, prefix: `${database.name}.`, db,
+    name: 'mongodb', url: withDatabase(serverUrl, name), prefix: `${name}.`, db,
     fill: async (tables) => {
       for (const table of tables) {
         const collection: Collection<Document> = db.collection(table.name);
-        for (let i = 0; i < table.rows.length; i += 5_000) await collection.insertMany(table.rows.slice(i, i + 5_000).map((row) => documentOf(table, row)));
+        for (const rows of chunksOf(table, 5_000)) await collection.insertMany(rows.map((row) => documentOf(table, row)));
       }
     },
-    contents: async (table) => (await db.collection(table.name).find().toArray()).map((document) => table.columns.map(({ name }) => textOf(cellOf(document, name)))),
+    contents: async (table) => cellsOfDocuments(table, await db.collection(table.name).find().toArray()),
     empty: () => db.dropDatabase().then(() => undefined),
-    [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await db.dropDatabase();
+      await client.close();
+    },
   };
+}
+
+export function cellsOfDocuments(table: Table, documents: readonly Document[]): readonly Cells[] {
+  return documents.map((document) => table.columns.map(({ name }) => textOf(cellOf(document, name))));
+}
+
+function* chunksOf({ count, row }: Table, size: number): Generator<readonly Cells[]> {
+  for (let from = 0; from < count; from += size) yield Array.from({ length: Math.min(size, count - from) }, (_, i) => row(from + i));
 }
 
 /** The one key column is the `_id`, as dsync makes it of a row. */
@@ -141,7 +158,7 @@ function cellOf(document: Document, column: string): unknown {
 
 const textOf = (value: unknown): string | null => (value === null || value === undefined ? null : String(value));
 
-const cellsOf = (table: Table, rows: readonly Readonly<Record<string, string | null>>[]): readonly Cells[] =>
+export const cellsOf = (table: Table, rows: readonly Readonly<Record<string, string | null>>[]): readonly Cells[] =>
   rows.map((row) => table.columns.map(({ name }) => row[name]!));
 
 async function fillTable(engine: Exclude<EndName, 'mongodb'>, table: Table, query: SqlEnd['query']): Promise<void> {
@@ -151,8 +168,8 @@ async function fillTable(engine: Exclude<EndName, 'mongodb'>, table: Table, quer
   });
   const key = table.key.length > 0 ? [`PRIMARY KEY (${table.key.map((i) => table.columns[i]!.name).join(', ')})`] : [];
   await query(`CREATE TABLE ${table.name} (${[...columns, ...key].join(', ')})`);
-  for (let i = 0; i < table.rows.length; i += 1_000) {
-    await query(`INSERT INTO ${table.name} VALUES ${table.rows.slice(i, i + 1_000).map((row) => `(${row.map(literal).join(', ')})`).join(', ')}`);
+  for (const rows of chunksOf(table, 2_000)) {
+    await query(`INSERT INTO ${table.name} VALUES ${rows.map((row) => `(${row.map(literal).join(', ')})`).join(', ')}`);
   }
 }
 

@@ -1,16 +1,12 @@
-import { expect } from 'vitest';
-import type { Cells, End, Table } from './ends.js';
+import type { Cells, Table } from './ends.js';
 
-/** Asks both databases by their drivers: 0 missing, 0 twice, 0 stale, and nothing that the source hasn't. */
-export async function expectEqual(source: End, destination: End, tables: readonly Table[]): Promise<void> {
-  for (const table of tables) {
-    const [from, to] = [await source.contents(table), await destination.contents(table)];
-    const faults = table.key.length > 0 ? faultsByKey(table, from, to) : faultsByCount(from, to);
-    expect(faults, `${table.name}: ${from.length} rows in the source, ${to.length} in the destination`).toEqual({ missing: [], twice: [], stale: [], extra: [] });
-  }
+/** Keys, or whole rows where there is no key. */
+export interface Faults { readonly missing: string[]; readonly twice: string[]; readonly stale: string[]; readonly extra: string[] }
+
+/** What the destination's rows lack to be the source's. */
+export function faultsOf(table: Table, from: readonly Cells[], to: readonly Cells[]): Faults {
+  return table.key.length > 0 ? faultsByKey(table, from, to) : faultsByCount(from, to);
 }
-
-interface Faults { missing: string[]; twice: string[]; stale: string[]; extra: string[] }
 
 function faultsByKey({ key }: Table, from: readonly Cells[], to: readonly Cells[]): Faults {
   const keyOf = (row: Cells): string => JSON.stringify(key.map((i) => row[i]));

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import type { EndName } from './ends.js';
-import { expectEqual } from './equal.js';
 import { read, taking, unacknowledged, uncommitted } from './points.js';
 import { describeEnds, Scene } from './scene.js';
 
@@ -21,7 +20,7 @@ for (const [from, to] of pairs) {
       // Batches that had landed after one that had not are written again: fewer than writers have in their hands.
       expect(report.rows).toBeGreaterThanOrEqual(left);
       expect(report.rows).toBeLessThan(left + 3 * 300);
-      await expectEqual(scene.source, scene.destination, keyedTables(scene));
+      await scene.expectEqual(keyedTables(scene));
     });
   });
 }
@@ -38,7 +37,7 @@ for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'
       const { by, report, stderr } = await scene.command.resume().ended;
       expect(by, stderr).toBe(0);
       expect(report.mended).toEqual(nothingMended);
-      await expectEqual(scene.source, scene.destination, keyedTables(scene));
+      await scene.expectEqual(keyedTables(scene));
     });
   });
 }
@@ -59,7 +58,7 @@ for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'
       const { by, report, stderr } = await resumed.ended;
       expect(by, stderr).toBe(0);
       expect(report.mended).toEqual(nothingMended);
-      await expectEqual(scene.source, scene.destination, scene.tables);
+      await scene.expectEqual();
     });
   });
 }

@@ -2,7 +2,6 @@ import { expect, it } from 'vitest';
 import { ownServer } from '../servers/index.js';
 import type { Ended } from './command.js';
 import type { EndName } from './ends.js';
-import { expectEqual } from './equal.js';
 import { read, unacknowledged, verifying } from './points.js';
 import { describeEnds, Scene, type Point } from './scene.js';
 import type { Side } from './wires.js';
@@ -24,7 +23,7 @@ describeEnds(['postgres18', 'mariadb'], 'A server that is restarted in the middl
       const { report } = await endedWell(running.ended);
       expect(report.moments.length).toBeGreaterThan(1);
       expect(report.mended.upserted + report.mended.deleted).toBeGreaterThan(0);
-      await expectEqual(scene.source, scene.destination, scene.tables);
+      await scene.expectEqual();
     });
 
     it(`as the destination, ${name}: dsync goes on in the same moment, and writes nothing twice`, async () => {
@@ -37,7 +36,7 @@ describeEnds(['postgres18', 'mariadb'], 'A server that is restarted in the middl
       const { report } = await endedWell(running.ended);
       expect(report.moments).toHaveLength(1);
       expect(report.mended).toEqual(nothingMended);
-      await expectEqual(scene.source, scene.destination, scene.tables);
+      await scene.expectEqual();
     });
   }
 }, { own: true });
@@ -67,7 +66,7 @@ for (const { from, to, side, when, point, all } of cuts) {
       else scene.wires.cutThere();
       scene.wires.release();
       await endedWell(running.ended);
-      await expectEqual(scene.source, scene.destination, scene.tables);
+      await scene.expectEqual();
     });
   });
 }

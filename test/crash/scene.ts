@@ -1,7 +1,8 @@
 import { describe, expect } from 'vitest';
-import { skipReason, skipReasonOfOwn, type ServerName } from '../servers/index.js';
+import { serverFor, skipReason, skipReasonOfOwn, type ServerName } from '../servers/index.js';
 import { Command, type Running } from './command.js';
 import { openEnd, type EndName, type MongoEnd, type SqlEnd, type Table } from './ends.js';
+import { faultsOf } from './equal.js';
 import { tablesOf } from './tables.js';
 import { Wires, type Sign } from './wires.js';
 import { startWriter, type Writer } from './writer.js';
@@ -35,14 +36,14 @@ export class Scene implements AsyncDisposable {
   private constructor(source: SqlEnd | MongoEnd, destination: SqlEnd | MongoEnd, wires: Wires, flags: readonly string[], tables: readonly Table[], open: AsyncDisposable[]) {
     [this.source, this.destination, this.wires, this.tables, this.#open] = [source, destination, wires, tables, open];
     this.command = new Command(wires, flags);
-    this.rows = tables[0]!.rows.length;
+    this.rows = tables[0]!.count;
   }
 
   static async set(from: EndName, to: EndName, { rows = 16_000, width = 1_000, flags = usualFlags, sourceServer, destinationServer }: SceneOptions = {}): Promise<Scene> {
     const open: AsyncDisposable[] = [];
     const opened = <T extends AsyncDisposable>(one: T): T => { open.unshift(one); return one; };
     try {
-      const source = opened(await openEnd(from, sourceServer)), destination = opened(await openEnd(to, destinationServer));
+      const source = opened(await openEnd(from, sourceServer ?? urlOf(from))), destination = opened(await openEnd(to, destinationServer ?? urlOf(to)));
       const tables = tablesOf({ rows, width }, from === 'mongodb');
       await source.fill(tables);
       return new Scene(source, destination, opened(await Wires.between(source.url, destination.url)), flags, tables, open);
@@ -78,11 +79,21 @@ export class Scene implements AsyncDisposable {
     this.wires.release();
   }
 
+  /** Asks both databases by their drivers: 0 missing, 0 twice, 0 stale, and nothing that the source hasn't. */
+  async expectEqual(tables = this.tables): Promise<void> {
+    for (const table of tables) {
+      const [from, to] = [await this.source.contents(table), await this.destination.contents(table)];
+      expect(faultsOf(table, from, to), `${table.name}: ${from.length} rows in the source, ${to.length} in the destination`).toEqual({ missing: [], twice: [], stale: [], extra: [] });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.command[Symbol.dispose]();
     await disposeAll(this.#open);
   }
 }
+
+const urlOf = (name: EndName): string | undefined => (name === 'sqlite' ? undefined : serverFor(name)?.url);
 
 async function disposeAll(open: readonly AsyncDisposable[]): Promise<void> {
   for (const one of open) await one[Symbol.asyncDispose]();

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
 import type { EndName } from './ends.js';
-import { expectEqual } from './equal.js';
 import { read, unacknowledged } from './points.js';
 import { describeEnds, Scene } from './scene.js';
 
@@ -22,7 +21,7 @@ for (const [from, to] of pairs) {
       await writer.stop();
       const { by, stderr } = await scene.command.resume().ended;
       expect(by, stderr).toBe(0);
-      await expectEqual(scene.source, scene.destination, scene.tables);
+      await scene.expectEqual();
     });
   });
 }
@@ -37,7 +36,7 @@ describeEnds(['postgres18', 'mariadb'], 'A server that answers no more', () => {
     scene.wires.release();
     const { by, stderr } = await scene.command.resume().ended;
     expect(by, stderr).toBe(0);
-    await expectEqual(scene.source, scene.destination, scene.tables);
+    await scene.expectEqual();
   });
 
   it('a second Ctrl-C ends it at once, and loses nothing either', async () => {
@@ -51,7 +50,7 @@ describeEnds(['postgres18', 'mariadb'], 'A server that answers no more', () => {
     scene.wires.release();
     const { by, stderr } = await scene.command.resume().ended;
     expect(by, stderr).toBe(0);
-    await expectEqual(scene.source, scene.destination, scene.tables);
+    await scene.expectEqual();
   });
 
   it('holds the flow all the while: a second process is told so, and the first one ends well', async () => {
@@ -64,7 +63,7 @@ describeEnds(['postgres18', 'mariadb'], 'A server that answers no more', () => {
     scene.wires.release();
     const { by, stderr } = await first.ended;
     expect(by, stderr).toBe(0);
-    await expectEqual(scene.source, scene.destination, scene.tables);
+    await scene.expectEqual();
   });
 });
 
@@ -80,7 +79,7 @@ for (const [from, to] of [['mariadb', 'postgres18'], ['postgres18', 'mariadb'], 
       expect((await scene.command.forget().ended).by).toBe(0);
       const { by, stderr } = await scene.command.sync().ended;
       expect(by, stderr).toBe(0);
-      await expectEqual(scene.source, scene.destination, scene.tables);
+      await scene.expectEqual();
     });
   });
 }
