@@ -14,14 +14,18 @@ export async function prepare(session: Session, hold: Hold, mapping: Mapping, { 
   const place = landing(hold.run, mapping), { target, existed, staged } = mapping;
   await held(session, hold, signal, async () => {
     if (!existed) await createSurroundings(session, target, signal);
-    if (staged && existed) await session.query(`CREATE TABLE IF NOT EXISTS ${qualified(place)} (${columnList(target)})`, signal);
-    if (!existed) await session.query(`CREATE TABLE IF NOT EXISTS ${qualified(place)} (${columnList(target)})`, signal);
-    if (empty) {
-      await session.query('DELETE FROM _dsync.progress WHERE run = $1 AND task = ANY ($2)', signal, [hold.run, tasks.map(({ id }) => id)]);
-      await emptied(session, place, signal);
-    }
+    if (empty) await session.query('DELETE FROM _dsync.progress WHERE run = $1 AND task = ANY ($2)', signal, [hold.run, tasks.map(({ id }) => id)]);
+    const isMissing = staged ? !(await isDone(session, hold, tasks, signal)) : !existed;
+    if (isMissing) await session.query(`CREATE TABLE IF NOT EXISTS ${qualified(place)} (${columnList(target)})`, signal);
+    if (empty) await emptied(session, place, signal);
     if (keyed && !existed && !staged) await addKey(session, target, signal);
   });
+}
+
+/** A staging table whose rows are in the target is not made again: it would be swapped in, empty. */
+async function isDone(session: Session, { run }: Hold, tasks: readonly Task[], signal: AbortSignal): Promise<boolean> {
+  const done = await session.query('SELECT FROM _dsync.progress WHERE run = $1 AND task = ANY ($2) AND done', signal, [run, tasks.map(({ id }) => id)]);
+  return done.length > 0;
 }
 
 /** The schema, and the enums that a source in PostgreSQL has and the destination lacks. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Socket, connect as connectSocket } from 'node:net';
 import pg from 'pg';
 import { DsyncError } from '../../errors.js';
@@ -158,6 +159,8 @@ export class Session {
 
   async #guarded<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
     const stop = () => this.destroy();
+    // Every query under way listens, and there may be more than the ten at which Node warns.
+    setMaxListeners(0, signal);
     if (signal.aborted) stop();
     signal.addEventListener('abort', stop, { once: true });
     try {
