@@ -41,4 +41,5 @@ const started = performance.now(), before = process.cpuUsage();
 const [result] = await verify({ source: snapshot(false), openDestination: async () => snapshot(true), mappings: [mapping], emit: () => {}, signal: new AbortController().signal, concurrency: 1 });
 const seconds = (performance.now() - started) / 1_000, cpu = process.cpuUsage(before);
 console.log(`${result.result}: ${rows.toLocaleString('en')} rows of 8 columns on each side, ${result.changed.toLocaleString('en')} changed, in ${seconds.toFixed(2)} s`);
-console.log(`${Math.round(rows / seconds).toLocaleString('en')} rows/s compared, ${Math.round((2 * rows) / seconds).toLocaleString('en')} rows/s hashed; cpu ${((cpu.user + cpu.system) / 1e6).toFixed(2)} s, ${Math.round(process.resourceUsage().maxRSS / 1024)} MB at most`);
+const cpuSeconds = (cpu.user + cpu.system) / 1e6, count = (number) => Math.round(number).toLocaleString('en');
+console.log(`${count(rows / seconds)} rows/s compared; ${count(rows / cpuSeconds)} in a second of cpu (${cpuSeconds.toFixed(2)} s, the making of rows included); ${count(process.resourceUsage().maxRSS / 1024)} MB at most`);
