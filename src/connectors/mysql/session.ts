@@ -62,6 +62,7 @@ export class Session {
   constructor(connection: Connection, options: SessionOptions) {
     this.connection = connection;
     this.#options = options;
+    ownEmptyPackets(connection);
     connection.on('error', (error) => this.#lose(error));
     connection.on('end', () => this.#lose(new Error('the server closed the connection')));
   }
@@ -88,7 +89,7 @@ export class Session {
 
   /** Runs LOAD DATA LOCAL INFILE with these bytes as the file. */
   async load(sql: string, chunks: Iterable<Uint8Array>, signal?: AbortSignal): Promise<Done> {
-    return doneOf(await this.#perform<ResultSetHeader>({ sql, infileStreamFactory: () => unpaused(chunks) }, signal));
+    return doneOf(await this.#perform<ResultSetHeader>({ sql, infileStreamFactory: () => Readable.from(chunks) }, signal));
   }
 
   /** Ends the running statement, not the connection, from a second connection. */
@@ -231,11 +232,18 @@ function doneOf(header: ResultSetHeader): Done {
 }
 
 /**
- * The driver pauses the file whenever the connection's socket pauses, which under TLS also happens where no drain will
- * follow: it would wait for ever. What is sent is a batch that is in memory already, so it is never paused.
+ * The driver ends every LOAD DATA LOCAL with one and the same buffer, whichever connection it is for. While it waits to be
+ * sent, another connection writes its own packet number into it, and the server waits for ever: each write gets a copy.
  */
-function unpaused(chunks: Iterable<Uint8Array>): Readable {
-  const stream = Readable.from(chunks);
-  stream.pause = () => stream;
-  return stream;
+function ownEmptyPackets(connection: Connection): void {
+  const wire = connection as unknown as { writePacket(packet: Packet): void };
+  const write = wire.writePacket.bind(connection);
+  wire.writePacket = (packet) => write(packet.buffer.length === headBytes ? new packet.constructor(0, Buffer.alloc(headBytes), 0, headBytes) : packet);
 }
+
+interface Packet {
+  readonly buffer: Buffer;
+  readonly constructor: new (id: number, buffer: Buffer, start: number, end: number) => Packet;
+}
+
+const headBytes = 4;
