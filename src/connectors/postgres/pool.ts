@@ -9,6 +9,7 @@ export class Pool {
   readonly #all = new Set<Session>();
   readonly #waiting: (() => void)[] = [];
   #used = 0;
+  #closed = false;
 
   constructor(limit: number, open: (signal: AbortSignal) => Promise<Session>) {
     this.#limit = Math.max(1, limit);
@@ -34,6 +35,7 @@ export class Pool {
       }
       const session = await this.#open(signal);
       this.#all.add(session);
+      if (this.#closed) session.destroy();
       return session;
     } catch (error) {
       this.#leave();
@@ -42,6 +44,7 @@ export class Pool {
   }
 
   give(session: Session): void {
+    if (this.#closed) session.destroy();
     if (session.lost) this.#all.delete(session);
     else this.#idle.push(session);
     this.#leave();
@@ -49,6 +52,7 @@ export class Pool {
 
   /** Ends all sessions, those in use too. */
   async close(): Promise<void> {
+    this.#closed = true;
     const idle = new Set(this.#idle.splice(0));
     await Promise.all([...this.#all].map((session) => (idle.has(session) ? session.close() : session.destroy())));
     this.#all.clear();
