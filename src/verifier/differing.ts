@@ -1,5 +1,5 @@
 import type { Part, Row } from '../contract.js';
-import { bucketCount, bucketOf, Sum, type Digest } from './digest.js';
+import { bucketCount, bucketOf, nothing, plus, Sum, type Digest } from './digest.js';
 import { KeyTable, type Entry } from './keytable.js';
 import { Listing, type Listed } from './listing.js';
 import { mendRows, type Mend, type Mended } from './mend.js';
@@ -26,15 +26,26 @@ export interface Found {
 export async function lookAtKeys(table: Table, view: View, part: Part, group: Group, options: { readonly list: number; readonly mend?: Mend }): Promise<Found> {
   const { keys, others } = await keysOf(table, view, part, group);
   const differing = keys.only((entry) => isDifferent(entry, table));
-  const rejects = new Rejects(table), listing = new Listing(table.mapping, options.list);
-  let mended: Mended = { upserted: 0, deleted: 0 };
-  if (differing.size > 0 && options.mend) mended = await mendRows(table, view, part, differing, rejects, options.mend);
-  else if (differing.size > 0) await scanBoth(table, view, part, listers(differing, rejects, listing));
-  const counts = countsOf(differing), rejected = rejects.total;
-  return { ...counts, missing: counts.missing - rejected.rows, rejected, others, listed: listing.first(), mended };
+  const counts = countsOf(differing), found: Found = { ...counts, rejected: nothing, others, listed: [], mended: unmended };
+  if (differing.size === 0) return found;
+  const mended = options.mend ? await mendRows(table, view, part, differing, options.mend) : unmended;
+  if (mended.upserted + mended.deleted > 0) return { ...found, mended };
+  const rejects = new Rejects(table), standing = new Sum(), listing = new Listing(table.mapping, options.list);
+  await readRows(table, view, part, listers(differing, rejects, standing, listing));
+  const rejected = rejects.total, changed = counts.changed - standing.total.rows;
+  return { ...found, missing: counts.missing - (rejected.rows - standing.total.rows), changed, rejected, others: plus(others, standing.total), listed: listing.first() };
 }
 
-/** Source rows that are missing because the copy rejected them. */
+const unmended: Mended = { upserted: 0, deleted: 0 };
+
+/** Where rows of others may stand, the source is read first: only then it is known which of them are in a rejected row's place. */
+async function readRows(table: Table, view: View, part: Part, visits: readonly [Visit, Visit]): Promise<void> {
+  if (!table.extrasAllowed) return scanBoth(table, view, part, visits);
+  await scan(table, view, source, part, visits[source]);
+  await scan(table, view, destination, part, visits[destination]);
+}
+
+/** Source rows that the destination lacks because the copy rejected them. */
 export class Rejects {
   readonly #table: Table;
   readonly #sum = new Sum();
@@ -50,13 +61,22 @@ export class Rejects {
 
   /** Is the row that the hasher has taken one of them? Of n equal rows, only as many as the destination lacks. */
   takes(entry: Entry, row: Row, hasher: RowHasher): boolean {
-    const { source: shape } = this.#table.mapping, [before, after] = entry.counts;
     const taken = this.#taken.get(entry.key) ?? 0;
-    if (taken >= before - after || (shape.key.length > 0 && after > 0)) return false;
-    if (!this.#table.isRejected(row)) return false;
+    if (taken >= this.#lacking(entry) || !this.#table.isRejected(row)) return false;
     this.#taken.set(entry.key, taken + 1);
     this.#sum.add(hasher);
     return true;
+  }
+
+  /** Does a row that was there before stand in the place of a rejected one? */
+  isOther(entry: Entry): boolean {
+    return entry.counts[destination] > 0 && this.#table.mapping.source.key.length > 0 && this.#taken.has(entry.key);
+  }
+
+  #lacking({ counts: [before, after] }: Entry): number {
+    const { extrasAllowed, mapping } = this.#table;
+    if (mapping.source.key.length === 0 || after === 0) return before - after;
+    return extrasAllowed && before === 1 && after === 1 ? 1 : 0;
   }
 }
 
@@ -72,7 +92,7 @@ async function keysOf(table: Table, view: View, part: Part, group: Group): Promi
   const own = inGroup((hasher) => keys.add(source, hasher));
   if (table.extrasAllowed) return { keys, others: await matching(table, view, part, keys, own, inGroup) };
   await scanBoth(table, view, part, [own, inGroup((hasher) => keys.add(destination, hasher))]);
-  return { keys, others: new Sum().total };
+  return { keys, others: nothing };
 }
 
 /** First all keys of the source, then of the destination's rows only those that have one of them: the others are many, perhaps. */
@@ -87,7 +107,7 @@ async function matching(table: Table, view: View, part: Part, keys: KeyTable, ow
   return others.total;
 }
 
-function listers(differing: KeyTable, rejects: Rejects, listing: Listing): readonly [Visit, Visit] {
+function listers(differing: KeyTable, rejects: Rejects, standing: Sum, listing: Listing): readonly [Visit, Visit] {
   const entryOf = (hasher: RowHasher): Entry | undefined => {
     const place = differing.find(hasher);
     return place < 0 ? undefined : differing.at(place);
@@ -99,7 +119,8 @@ function listers(differing: KeyTable, rejects: Rejects, listing: Listing): reado
     },
     (row, hasher) => {
       const entry = entryOf(hasher);
-      if (entry) listing.add(entry, destination, row, hasher);
+      if (entry && rejects.isOther(entry)) standing.add(hasher);
+      else if (entry) listing.add(entry, destination, row, hasher);
     },
   ];
 }

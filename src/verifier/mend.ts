@@ -1,5 +1,5 @@
 import type { Part, Row } from '../contract.js';
-import type { Rejects } from './differing.js';
+import { Rejects } from './differing.js';
 import type { KeyTable } from './keytable.js';
 import { destination, source, type RowHasher } from './rows.js';
 import { scan, type Table, type View } from './scan.js';
@@ -14,12 +14,25 @@ const batchBytes = 4 << 20;
 
 /**
  * Makes the rows of differing keys as the source has them, a batch at a time. What is there too often is deleted first and
- * written anew; rows that the copy rejected stay missing.
+ * written anew; rows that the copy rejected stay missing, and rows that may not be overwritten stay as they are.
  */
-export async function mendRows(table: Table, view: View, part: Part, differing: KeyTable, rejects: Rejects, mend: Mend): Promise<Mended> {
-  const { key } = table.mapping.source;
+export async function mendRows(table: Table, view: View, part: Part, differing: KeyTable, mend: Mend): Promise<Mended> {
+  const deleted = await deleteRows(table, view, part, differing, mend);
+  const upserts = batches((rows) => mend({ upserts: rows, deletes: [] })), rejects = new Rejects(table);
+  await scan(table, view, source, part, (row, hasher) => {
+    const place = differing.find(hasher);
+    if (place < 0) return;
+    const entry = differing.at(place), mayWrite = table.mayOverwrite || entry.counts[destination] === 0;
+    if (mayWrite && !rejects.takes(entry, row, hasher)) upserts.add(row, hasher);
+  }, upserts.sendFull);
+  await upserts.send();
+  return { upserted: upserts.sent(), deleted };
+}
+
+async function deleteRows(table: Table, view: View, part: Part, differing: KeyTable, mend: Mend): Promise<number> {
+  if (!table.mayOverwrite) return 0;
+  const { key } = table.mapping.source, gone = new Set<bigint>();
   const deletes = batches((rows) => mend({ upserts: [], deletes: rows }));
-  const gone = new Set<bigint>();
   await scan(table, view, destination, part, (row, hasher) => {
     const place = differing.find(hasher);
     if (place < 0) return;
@@ -29,13 +42,7 @@ export async function mendRows(table: Table, view: View, part: Part, differing: 
     deletes.add(key.map((position) => row[position]), hasher);
   }, deletes.sendFull);
   await deletes.send();
-  const upserts = batches((rows) => mend({ upserts: rows, deletes: [] }));
-  await scan(table, view, source, part, (row, hasher) => {
-    const place = differing.find(hasher);
-    if (place >= 0 && !rejects.takes(differing.at(place), row, hasher)) upserts.add(row, hasher);
-  }, upserts.sendFull);
-  await upserts.send();
-  return { upserted: upserts.sent(), deleted: deletes.sent() };
+  return deletes.sent();
 }
 
 /** Gathers rows until they are worth a call. */

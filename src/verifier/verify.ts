@@ -28,6 +28,10 @@ export interface VerifyRequest {
   readonly rejectedKeys?: (namespace: string) => ReadonlySet<string>;
   /** The table held other rows before: rows that only the destination has are no differences, and are never touched. */
   readonly extrasAllowed?: (mapping: Mapping) => boolean;
+  /** May mending change a row that is there under the same key? If not, it only adds those that are missing. Absent: it may. */
+  readonly overwrites?: (mapping: Mapping) => boolean;
+  /** Where extras are allowed: what stands under a key of the source may be overwritten to mend it (`merge`). Else never (`append`). */
+  readonly mayOverwrite?: (mapping: Mapping) => boolean;
   /** Makes rows equal by key. Absent: differences are only reported. */
   readonly mend?: (mapping: Mapping, changes: Parameters<Destination['mend']>[2]) => Promise<{ readonly rejected: readonly Rejected[] }>;
   /** Copies a table without a key anew. */
@@ -74,6 +78,7 @@ export async function verify(request: VerifyRequest): Promise<readonly Namespace
 }
 
 async function courseOf(mapping: Mapping, settings: Settings, signal: AbortSignal): Promise<Course> {
+  const extrasAllowed = settings.extrasAllowed?.(mapping) ?? false;
   const { namespace } = mapping.source, ownRejects = new Set<string>();
   const isRejected = (row: Row) => {
     const known = settings.rejectedKeys?.(namespace);
@@ -84,7 +89,7 @@ async function courseOf(mapping: Mapping, settings: Settings, signal: AbortSigna
   const table: Table = {
     mapping, hashers: await hashers(mapping),
     where: [settings.where?.(namespace), settings.destinationWhere?.(namespace)],
-    extrasAllowed: settings.extrasAllowed?.(mapping) ?? false,
+    extrasAllowed, mayOverwrite: !extrasAllowed || (settings.mayOverwrite?.(mapping) ?? false),
     isRejected,
   };
   const parts = await partsOf(mapping, settings.source, settings.partRows, signal);

@@ -88,6 +88,29 @@ describe('a destination that held other rows before', () => {
     expect(there.rows()).toHaveLength(1400);
   });
 
+  test('keeps what stood under a key of the source, and differs there, unless it may be overwritten', async () => {
+    const standing: Row[] = [...others, [0, 'mine'], ...rows.slice(500)];
+    for (const mayOverwrite of [undefined, () => true]) {
+      const there = mendable(standing);
+      const { result } = await compare(keyed, rows, side(there.rows), { extrasAllowed, mend: there.mend, mayOverwrite });
+      expect(there.rows().find((row) => row[0] === 0)).toEqual([0, mayOverwrite ? 'name 0' : 'mine']);
+      expect(there.rows()).toHaveLength(1400);
+      if (mayOverwrite) expect(result.result).toBe('equal');
+      else expect(result).toMatchObject({ result: 'different', changed: 1, missing: 0, differences: [{ kind: 'changed', key: 'id=0' }] });
+    }
+    const alone = await compare(keyed, rows, [[0, 'mine'], ...rows.slice(1)], { extrasAllowed, mend: async () => { throw new Error('mended'); } });
+    expect(alone.result).toMatchObject({ result: 'different', changed: 1, differences: [{ kind: 'changed', key: 'id=0' }] });
+  });
+
+  test('is equal where a rejected row would have taken the place of what stood there', async () => {
+    const rejectedKeys = () => new Set([keyText(keyed.source, rows[0])]);
+    const { result } = await compare(keyed, rows, [...others, [0, 'mine'], ...rows.slice(1)], { extrasAllowed, rejectedKeys });
+    expect(result).toMatchObject({ result: 'equal', rejected: 1, changed: 0, missing: 0, sourceRows: 1000, destinationRows: 999, reason: '401 other rows of the destination were there before' });
+    expect(result.sourceDigest).toBe(result.destinationDigest);
+    const spoilt = await compare(keyed, rows, [...others, [0, 'mine'], [1, 'spoilt'], ...rows.slice(2)], { extrasAllowed, rejectedKeys });
+    expect(spoilt.result).toMatchObject({ result: 'different', rejected: 1, changed: 1, differences: [{ key: 'id=1' }] });
+  });
+
   test('without a key holds each row at least as often', async () => {
     const [one, other] = [[1, 'x'], [2, 'y']];
     expect((await compare(keyless, [one, one, other], [other, one, one, one, [3, 'z']], { extrasAllowed })).result).toMatchObject({ result: 'equal', destinationRows: 3 });
