@@ -28,7 +28,7 @@ export async function plan(config: RunConfig, ports: Ports): Promise<PlanReport>
         columns: mapping.source.columns.map((column, i) => ({ name: column.name, from: column.native, to: mapping.target.columns[i].native, ...mapping.fidelity[i] })),
       });
     }
-    return { source: `${source.engine} ${source.version}`, destination: `${destination.engine} ${destination.version}`, findings, namespaces };
+    return { source: source.version, destination: destination.version, findings, namespaces };
   });
 }
 

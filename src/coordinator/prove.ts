@@ -51,6 +51,7 @@ async function compareOnce(run: Run, works: readonly Work[], snapshot: Snapshot,
     mappings, where: run.where, concurrency: run.config.concurrency, emit: run.emit, signal: run.signal,
     rejectedKeys: (namespace) => keys.get(namespace) ?? new Set(),
     extrasAllowed: (mapping) => added && mapping.existed,
+    mayOverwrite: () => run.config.existing === 'merge',
     ...(mend && { mend: (mapping, changes) => mendTable(run, mapping, changes), recopy: (mapping) => recopy(run, works.find((work) => work.mapping === mapping)!, snapshot) }),
   });
 }

@@ -132,7 +132,7 @@ function conclude(run: Run, tally: Tally): RunReport {
   const count = [...rejects.keys.values()].reduce((sum, keys) => sum + keys.size, 0);
   const status = verification.some((one) => one.result === 'different') ? 'different' : count > 0 && !unequal ? 'rejected' : unsettled ? 'not-comparable' : 'done';
   run.emit({ kind: 'phase', phase: 'done' });
-  const ends = { source: `${run.source.engine} ${run.source.version}`, destination: `${run.destination.engine} ${run.destination.version}` };
+  const ends = { source: run.source.version, destination: run.destination.version };
   const report: RunReport = {
     run: run.id, flow: run.flow, status, exitStatus: unequal ? 4 : count > 0 ? 6 : 0, ...ends,
     agreed: tally.agreed, tasks: run.tasks.length, rows: tally.rows, bytes: tally.bytes, seconds: tally.seconds(), phases: tally.phases(),

@@ -28,7 +28,7 @@ export async function verifyOnly(config: RunConfig, ports: Ports): Promise<RunRe
     return {
       run: '', flow: ports.flow, exitStatus: unequal ? 4 : 0,
       status: tally.verification.some((one) => one.result === 'different') ? 'different' : unequal ? 'not-comparable' : 'done',
-      source: `${source.engine} ${source.version}`, destination: `${destination.engine} ${destination.version}`,
+      source: source.version, destination: destination.version,
       agreed: [], tasks: 0, rows: 0, bytes: 0, seconds: tally.seconds(), phases: tally.phases(), moments: [],
       mended: { upserted: 0, deleted: 0, recopied: [] }, rejected: { count: 0 }, verification: tally.verification, findings: tally.findings,
     };

@@ -9,8 +9,6 @@ export interface Table {
   readonly where: readonly [string | undefined, string | undefined];
   /** Rows that only the destination has are no differences. */
   readonly extrasAllowed: boolean;
-  /** Rows that are there under a key of the source's may be changed by mending. */
-  readonly overwrites: boolean;
   /** Rows that stand in the destination may be overwritten and deleted by key to mend them. */
   readonly mayOverwrite: boolean;
   /** Has the copy rejected this row of the source? */

@@ -28,8 +28,6 @@ export interface VerifyRequest {
   readonly rejectedKeys?: (namespace: string) => ReadonlySet<string>;
   /** The table held other rows before: rows that only the destination has are no differences, and are never touched. */
   readonly extrasAllowed?: (mapping: Mapping) => boolean;
-  /** May mending change a row that is there under the same key? If not, it only adds those that are missing. Absent: it may. */
-  readonly overwrites?: (mapping: Mapping) => boolean;
   /** Where extras are allowed: what stands under a key of the source may be overwritten to mend it (`merge`). Else never (`append`). */
   readonly mayOverwrite?: (mapping: Mapping) => boolean;
   /** Makes rows equal by key. Absent: differences are only reported. */
