@@ -13,7 +13,7 @@ import { startServer, type OwnServer } from '../test/servers/server.js';
 /*
  * SIGKILL at random moments of a large copy, by what has been read or written, never by the clock, while another client
  * works on the source; it stops before the last resume. Then both databases are compared by their drivers.
- * `npx tsx bench/chaos.ts [from-to…] --rows 2000000 --documents 500000 --kills 20 --seed 1`
+ * `npx tsx bench/chaos.ts [from-to…] --rows 2000000 --documents 500000 --kills 20 --seed 1 --flags='--batch-size 1MB'`
  */
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -55,7 +55,7 @@ async function torment(from: EndName, to: EndName): Promise<void> {
   const ended = performance.now();
   const faults = await compare(pair);
   const changes = Object.values(writer.done).reduce((sum, n) => sum + n, 0);
-  console.log(`${from} to ${to}: ${rows} rows, ${killed} kills, ${changes} changes, mended ${last.report.mended.upserted} + ${last.report.mended.deleted}: ${faults.length === 0 ? 'EQUAL' : 'DIFFERENT'}   (filled in ${seconds(start, filled)}, killed and resumed in ${seconds(filled, ended)}, compared in ${seconds(ended, performance.now())})`);
+  console.log(`${from} to ${to}: ${rows} rows, ${killed} kills, ${changes} changes, the last process wrote ${last.report.rows} and mended ${last.report.mended.upserted} + ${last.report.mended.deleted}: ${faults.length === 0 ? 'EQUAL' : 'DIFFERENT'}   (filled in ${seconds(start, filled)}, killed and resumed in ${seconds(filled, ended)}, compared in ${seconds(ended, performance.now())})`);
   for (const fault of faults) console.log(`  ${fault}`);
   if (faults.length > 0) process.exitCode = 1;
 }
