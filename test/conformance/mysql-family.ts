@@ -12,6 +12,7 @@ export function describeMysqlFamily(server: Extract<ServerName, 'mariadb' | 'mys
     types: { int64: 'bigint', int32: 'int', text: 'longtext', 'key-text': `varchar(40) CHARACTER SET utf8mb4 COLLATE ${collation}`, bytes: 'longblob' },
     text: (hex) => (hex === '' ? "''" : `CONVERT(X'${hex}' USING utf8mb4)`),
     bytes: (hex) => `X'${hex}'`,
+    analyze: (table) => `ANALYZE TABLE ${table}`,
   };
   describeWith(server, server, () => {
     describeConnector({

@@ -42,7 +42,10 @@ export function sourcePromises(subject: Subject): void {
   describe('as a source', () => {
     beforeAll(async () => {
       place = await subject.fresh();
-      for (const sample of [...tables, own]) await place.create(sample);
+      for (const sample of [...tables, own]) {
+        await place.create(sample);
+        await place.settle?.(sample);
+      }
       source = await open();
     });
     afterAll(async () => {

@@ -9,6 +9,8 @@ export interface Dialect {
   /** A text or bytes literal, given as hex. */
   readonly text: (hex: string) => string;
   readonly bytes: (hex: string) => string;
+  /** Counts the rows of a table anew. */
+  readonly analyze?: (table: string) => string;
 }
 
 export interface Database extends AsyncDisposable {
@@ -47,6 +49,7 @@ export function sqlPlace(database: Database, dialect: Dialect): Place {
       await database.run(`UPDATE ${quote(sample.name)} SET ${changes} WHERE ${byKey(sample, row)}`);
     },
     remove: async (sample, row) => void await database.run(`DELETE FROM ${quote(sample.name)} WHERE ${byKey(sample, row)}`),
+    settle: async ({ name }) => void (dialect.analyze && await database.run(dialect.analyze(quote(name)))),
     names: () => database.names(),
     [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
   };

@@ -1,6 +1,5 @@
-import type { Connector } from '../../src/contract.js';
+import type { Connector, Row } from '../../src/contract.js';
 import type { Sample } from './samples.js';
-import type { Row } from '../../src/contract.js';
 
 /** A connector as the suite meets it. */
 export interface Subject {
@@ -31,6 +30,8 @@ export interface Place extends AsyncDisposable {
   insert(sample: Sample, row: Row): Promise<void>;
   update(sample: Sample, row: Row): Promise<void>;
   remove(sample: Sample, row: Row): Promise<void>;
+  /** Brings the engine's estimates up to date, where they come late. */
+  settle?(sample: Sample): Promise<void>;
   /** Of all tables, schemas and databases in it, dsync's too. */
   names(): Promise<readonly string[]>;
 }
