@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Event, Mapping, NamespaceVerification, Row, Snapshot } from '../../src/contract.js';
+import type { ComparedPart, Event, Mapping, NamespaceVerification, Row, Snapshot } from '../../src/contract.js';
 import { DsyncError } from '../../src/errors.js';
 import { keyText } from '../../src/verifier/key.js';
-import { verify, type FinishedPart, type VerifyRequest } from '../../src/verifier/verify.js';
+import { verify, type VerifyRequest } from '../../src/verifier/verify.js';
 import { compare, mappingOf, shapeOf, side } from './tables.js';
 
 const keyed = mappingOf(shapeOf({ id: { kind: 'int', bits: 32, signed: true }, name: { kind: 'text' } }, 1));
@@ -98,13 +98,16 @@ describe('a destination that held other rows before', () => {
       if (mayOverwrite) expect(result.result).toBe('equal');
       else expect(result).toMatchObject({ result: 'different', changed: 1, missing: 0, differences: [{ kind: 'changed', key: 'id=0' }] });
     }
+    const doubled = mendable([...rows, [0, 'mine']]);
+    expect((await compare(keyed, rows, side(doubled.rows), { extrasAllowed, mend: doubled.mend })).result).toMatchObject({ result: 'different', extra: 1 });
+    expect(doubled.calls).toEqual([]);
     const alone = await compare(keyed, rows, [[0, 'mine'], ...rows.slice(1)], { extrasAllowed, mend: async () => { throw new Error('mended'); } });
     expect(alone.result).toMatchObject({ result: 'different', changed: 1, differences: [{ kind: 'changed', key: 'id=0' }] });
   });
 
   test('is equal where a rejected row would have taken the place of what stood there', async () => {
     const rejectedKeys = () => new Set([keyText(keyed.source, rows[0])]);
-    const { result } = await compare(keyed, rows, [...others, [0, 'mine'], ...rows.slice(1)], { extrasAllowed, rejectedKeys });
+    const { result } = await compare(keyed, [...rows].reverse(), [[0, 'mine'], ...others, ...rows.slice(1)], { extrasAllowed, rejectedKeys });
     expect(result).toMatchObject({ result: 'equal', rejected: 1, changed: 0, missing: 0, sourceRows: 1000, destinationRows: 999, reason: '401 other rows of the destination were there before' });
     expect(result.sourceDigest).toBe(result.destinationDigest);
     const spoilt = await compare(keyed, rows, [...others, [0, 'mine'], [1, 'spoilt'], ...rows.slice(2)], { extrasAllowed, rejectedKeys });
@@ -354,11 +357,11 @@ describe('parts', () => {
   });
 
   test('that an earlier process has finished are not read again, and count', async () => {
-    const known = new Map<string, FinishedPart>();
-    const hooks = { finished: (_: string, part: object) => known.get(JSON.stringify(part)), finish: (_: string, part: object, found: FinishedPart) => known.set(JSON.stringify(part), found) };
+    const known = new Map<string, ComparedPart>();
+    const hooks = { finished: (_: string, part: object) => known.get(JSON.stringify(part)), finish: (_: string, part: object, found: ComparedPart) => known.set(JSON.stringify(part), found) };
     const whole = await compare(keyed, rows, rows, { parts: fingers, ...hooks });
     expect(known.size).toBe(3);
-    const kept = JSON.parse(JSON.stringify(known.get('{"to":"250"}'))) as FinishedPart;
+    const kept = JSON.parse(JSON.stringify(known.get('{"to":"250"}'))) as ComparedPart;
     known.clear();
     known.set('{"to":"250"}', kept);
     const source = side(() => rows, { parts: fingers });
