@@ -1,7 +1,7 @@
 import type { Batch, Column, OpenOptions, ReadJob, Rows } from '../../contract.js';
 import { bytesOfRow } from '../../source/batches.js';
 import { decodeDelimited } from '../../values/delimited.js';
-import { CopyOut, type Piece } from './copy.js';
+import { RowFrames, type Piece } from './frames.js';
 import { rangeOf, type Range } from './plan.js';
 import type { Pool } from './pool.js';
 import { list, literal, qualified, quoted } from './sql.js';
@@ -12,13 +12,13 @@ export async function* read(readers: Pool, job: ReadJob, options: Pick<OpenOptio
   const encode = rowsOf(job);
   // Rows as values take about twice the memory of their text.
   const pieceBytes = job.format === 'values' ? options.batchBytes / 2 : options.batchBytes;
-  const copy = new CopyOut(sqlOf(job, range, binary), { binary, placed: range.placed, pieceBytes, pieceRows: options.batchRows });
+  const frames = new RowFrames(sqlOf(job, range, binary), { as: binary ? 'copy-binary' : 'copy-text', placed: range.placed, pieceBytes, pieceRows: options.batchRows });
   const session = await readers.take(signal);
   let sequence = job.sequence, whole = false;
   try {
-    const done = session.run(copy, signal);
+    const done = session.run(frames, signal);
     done.catch(() => undefined);
-    for await (const piece of copy) {
+    for await (const piece of frames) {
       yield { task: job.task.id, namespace: job.task.namespace, sequence: sequence++, count: piece.count, ...encode(piece), ...(piece.last !== undefined && { cursor: piece.last }) };
     }
     await done;
@@ -46,8 +46,11 @@ function sqlOf({ shape, where, after }: ReadJob, range: Range, binary: boolean):
   ];
   const select = `SELECT ${columns}${range.placed ? ', ctid' : ''} FROM ${range.tree ? '' : 'ONLY '}${qualified(range)}${conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : ''}`;
   // An index would give the rows of a filter in its own order; a bitmap or a plain scan gives them in that of their places.
-  return `SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; COPY (${select}) TO STDOUT (FORMAT ${binary ? 'binary' : 'text'})`;
+  return `${inOrderOfPlaces}; COPY (${select}) TO STDOUT (FORMAT ${binary ? 'binary' : 'text'})`;
 }
+
+const inOrderOfPlaces = Object.entries({ indexscan: 'off', indexonlyscan: 'off', bitmapscan: 'on', seqscan: 'on', tidscan: 'on' })
+  .map(([way, set]) => `SET LOCAL enable_${way} = ${set}`).join('; ');
 
 /**
  * A column in normal form. Dates and timestamps out of other engines' reach (infinity, years BC) keep PostgreSQL's own

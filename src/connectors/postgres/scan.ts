@@ -1,19 +1,22 @@
-import type { Column, Part, Row, ScanJob, Shape, Value } from '../../contract.js';
+import type { Column, LogicalType, Part, Row, ScanJob, Shape, Value } from '../../contract.js';
 import { trimFraction } from '../../values/normal.js';
+import { RowFrames, type Piece } from './frames.js';
 import type { Pool } from './pool.js';
-import type { Exchange, Session, TextRow, Wire } from './session.js';
+import type { Session } from './session.js';
 import { list, qualified, quoted } from './sql.js';
+
+const pieceBytes = 256 << 10;
 
 /** Rows of the part as the server prints them, decoded here: neither SQL nor decoder of the copy. */
 export async function* scan(readers: Pool, job: ScanJob, signal: AbortSignal): AsyncGenerator<readonly Row[]> {
   const session = await readers.take(signal);
   let whole = false;
   try {
-    const stream = new RowStream(await sqlOf(session, job, signal));
+    const frames = new RowFrames(await sqlOf(session, job, signal), { as: 'select', placed: false, pieceBytes });
     const decode = decoderOf(job.shape.columns);
-    const done = session.run(stream, signal);
+    const done = session.run(frames, signal);
     done.catch(() => undefined);
-    for await (const rows of stream) yield rows.map(decode);
+    for await (const piece of frames) yield decode(piece);
     await done;
     whole = true;
   } finally {
@@ -71,9 +74,37 @@ async function sqlOf(session: Session, { shape, part, where }: ScanJob, signal: 
   return `SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SELECT ${list(shape.columns.map(({ name }) => name))} FROM ${kind?.[0] === 'p' ? '' : 'ONLY '}${qualified(shape)}${conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : ''}`;
 }
 
-function decoderOf(columns: readonly Column[]): (row: TextRow) => Row {
-  const cells = columns.map(cellDecoder);
-  return (row) => row.map((cell, i) => (cell === null ? null : cells[i](cell)));
+/**
+ * One string is made of a piece, and cells are cut out of it: much quicker than a string from each cell's bytes. Only
+ * text that is not ASCII is decoded by itself.
+ */
+function decoderOf(columns: readonly Column[]): (piece: Piece) => readonly Row[] {
+  const cells = columns.map(cellDecoder), texts = columns.map(({ type }) => mayBeWide(type));
+  return ({ bytes, count }) => {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), latin = buffer.toString('latin1');
+    const rows = new Array<Row>(count);
+    for (let i = 0, at = 0; i < count; i++) {
+      const row = new Array<Value>(cells.length);
+      at += 2;
+      for (let c = 0; c < cells.length; c++) {
+        const length = buffer.readInt32BE(at), start = at + 4;
+        at = length < 0 ? start : start + length;
+        if (length < 0) row[c] = null;
+        else {
+          const text = latin.slice(start, at);
+          row[c] = cells[c](texts[c] && wide.test(text) ? buffer.toString('utf8', start, at) : text);
+        }
+      }
+      rows[i] = row;
+    }
+    return rows;
+  };
+}
+
+const wide = /[\x80-\xff]/;
+
+function mayBeWide({ kind }: LogicalType): boolean {
+  return !['bool', 'int', 'decimal', 'float', 'bytes', 'date', 'time', 'timestamp', 'instant', 'uuid', 'bits'].includes(kind);
 }
 
 function cellDecoder({ type }: Column): (text: string) => Value {
@@ -86,74 +117,5 @@ function cellDecoder({ type }: Column): (text: string) => Value {
     case 'time': case 'timestamp': return trimFraction;
     case 'text': return type.padded ? (text) => text.replace(/ +$/, '') : (text) => text;
     default: return (text) => text;
-  }
-}
-
-const pieceBytes = 256 << 10;
-
-/** The rows of a query, some at a time; the socket is paused while nobody takes them. */
-class RowStream implements Exchange<void>, AsyncIterable<readonly TextRow[]> {
-  readonly result: Promise<void>;
-  readonly #sql: string;
-  #settle!: { resolve: () => void; reject: (error: unknown) => void };
-  #wire?: Wire;
-  #rows: TextRow[] = [];
-  #bytes = 0;
-  #ended = false;
-  #wake?: () => void;
-
-  constructor(sql: string) {
-    this.#sql = sql;
-    this.result = new Promise((resolve, reject) => { this.#settle = { resolve, reject }; });
-  }
-
-  submit(wire: Wire): void {
-    this.#wire = wire;
-    wire.query(this.#sql);
-  }
-
-  handleDataRow({ fields, length }: { readonly fields: TextRow; readonly length: number }): void {
-    this.#rows.push(fields);
-    this.#bytes += length;
-    if (this.#bytes < pieceBytes) return;
-    this.#wire!.stream.pause();
-    this.#wake?.();
-  }
-
-  handleReadyForQuery(): void {
-    this.#end();
-    this.#settle.resolve();
-  }
-
-  handleError(error: unknown): void {
-    this.#end();
-    this.#settle.reject(error);
-  }
-
-  handleRowDescription(): void {}
-  handleCommandComplete(): void {}
-  handleEmptyQuery(): void {}
-
-  async *[Symbol.asyncIterator](): AsyncIterator<readonly TextRow[]> {
-    while (!this.#ended || this.#rows.length > 0) {
-      if (this.#bytes < pieceBytes && !this.#ended) await this.#more();
-      const rows = this.#rows;
-      this.#rows = [];
-      this.#bytes = 0;
-      if (rows.length > 0) yield rows;
-    }
-  }
-
-  #more(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-      this.#wire?.stream.resume();
-    });
-  }
-
-  #end(): void {
-    this.#ended = true;
-    this.#wire?.stream.resume();
-    this.#wake?.();
   }
 }
