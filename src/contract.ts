@@ -380,6 +380,9 @@ export interface NamespaceVerification {
   readonly seconds: number;
 }
 
+/** What is kept of a part that was found equal. */
+export interface ComparedPart { readonly rows: number; readonly digest: string; readonly rejected: number }
+
 // --- state -----------------------------------------------------------------
 
 /** What a run remembers on this machine. The destination's progress outranks it. */
@@ -418,6 +421,10 @@ export interface StateStore extends AsyncDisposable {
   begun(run: string, task: string, moment: number): void;
   /** The tasks that were begun, with the number of the latest moment. */
   allBegun(run: string): ReadonlyMap<string, number>;
+  /** Remembers a part that was found equal in a moment with this fingerprint: while the source is the same it need not be compared again. */
+  compared(run: string, fingerprint: string, namespace: string, part: Part, found: ComparedPart): void;
+  /** What was remembered of the parts under this fingerprint. */
+  allCompared(run: string, fingerprint: string): (namespace: string, part: Part) => ComparedPart | undefined;
   /** Appends rejected rows to the run's reject file (NDJSON), on disk when it returns. */
   reject(run: string, rejected: readonly { readonly namespace: string; readonly reason: string; readonly key: string; readonly row: Readonly<Record<string, unknown>> }[]): void;
   /** Keys (as in `Difference.key`) of a namespace's rejected rows, and the file's path. */

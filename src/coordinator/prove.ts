@@ -1,7 +1,7 @@
 import type { Emit, Mapping, NamespaceVerification, Snapshot } from '../contract.js';
 import { retrying } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
-import { verify } from '../verifier/verify.js';
+import { verify, type VerifyRequest } from '../verifier/verify.js';
 import { isReadable, lookAtDestination } from './ends.js';
 import { copyTables, enter, reject, type Run, type Work } from './run.js';
 import { unreadable } from './sync.js';
@@ -52,8 +52,15 @@ async function compareOnce(run: Run, works: readonly Work[], snapshot: Snapshot,
     rejectedKeys: (namespace) => keys.get(namespace) ?? new Set(),
     extrasAllowed: (mapping) => added && mapping.existed,
     mayOverwrite: () => run.config.existing === 'merge',
+    ...remembered(run, snapshot.moment.fingerprint),
     ...(mend && { mend: (mapping, changes) => mendTable(run, mapping, changes), recopy: (mapping) => recopy(run, works.find((work) => work.mapping === mapping)!, snapshot) }),
   });
+}
+
+/** Parts that an earlier process found equal are so still, if the source provably did not change since. */
+function remembered({ id, store }: Run, fingerprint: string | undefined): Pick<VerifyRequest, 'finished' | 'finish'> {
+  if (fingerprint === undefined) return {};
+  return { finished: store.allCompared(id, fingerprint), finish: (namespace, part, found) => store.compared(id, fingerprint, namespace, part, found) };
 }
 
 async function mendTable(run: Run, mapping: Mapping, changes: Parameters<Run['destination']['mend']>[2]) {

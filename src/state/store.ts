@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import Database from 'libsql';
-import type { Moment, Mapping, Phase, RunState, StateStore, Task } from '../contract.js';
+import type { ComparedPart, Moment, Mapping, Part, Phase, RunState, StateStore, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { guarded } from './failures.js';
 import { takeLock } from './lock.js';
@@ -19,6 +19,7 @@ const schema = `
     mappings TEXT NOT NULL, tasks TEXT NOT NULL, moments TEXT NOT NULL, summary TEXT
   );
   CREATE TABLE begun (run TEXT NOT NULL, task TEXT NOT NULL, moment INTEGER NOT NULL, PRIMARY KEY (run, task)) WITHOUT ROWID;
+  CREATE TABLE compared (run TEXT NOT NULL, fingerprint TEXT NOT NULL, namespace TEXT NOT NULL, part TEXT NOT NULL, found TEXT NOT NULL, PRIMARY KEY (run, fingerprint, namespace, part)) WITHOUT ROWID;
   PRAGMA user_version = ${format};
 `;
 
@@ -87,6 +88,7 @@ class SqliteStore implements StateStore {
     guarded(this.folder, () => {
       this.#db.transaction(() => {
         this.#db.prepare('DELETE FROM begun WHERE run = ?').run(run);
+        this.#db.prepare('DELETE FROM compared WHERE run = ?').run(run);
         this.#db.prepare('DELETE FROM runs WHERE run = ?').run(run);
       }).immediate();
       rmSync(this.#rejectFile(run), { force: true });
@@ -99,6 +101,16 @@ class SqliteStore implements StateStore {
 
   allBegun(run: string): ReadonlyMap<string, number> {
     return new Map(this.#rows<{ task: string; moment: number }>('SELECT task, moment FROM begun WHERE run = ?', run).map(({ task, moment }) => [task, moment]));
+  }
+
+  compared(run: string, fingerprint: string, namespace: string, part: Part, found: ComparedPart): void {
+    this.#run('INSERT OR REPLACE INTO compared (run, fingerprint, namespace, part, found) VALUES (?, ?, ?, ?, ?)', run, fingerprint, namespace, partText(part), toJson(found));
+  }
+
+  allCompared(run: string, fingerprint: string): ReturnType<StateStore['allCompared']> {
+    const rows = this.#rows<{ namespace: string; part: string; found: string }>('SELECT namespace, part, found FROM compared WHERE run = ? AND fingerprint = ?', run, fingerprint);
+    const found = new Map(rows.map((row) => [`${row.namespace}\n${row.part}`, JSON.parse(row.found) as ComparedPart]));
+    return (namespace, part) => found.get(`${namespace}\n${partText(part)}`);
   }
 
   reject(run: string, rejected: readonly RejectedRow[]): void {
@@ -145,6 +157,10 @@ function restored(row: StoredRun): RunState {
     mappings: JSON.parse(row.mappings) as Mapping[], tasks: JSON.parse(row.tasks) as Task[], moments: JSON.parse(row.moments) as Moment[],
     ...(row.summary === null ? {} : { summary: JSON.parse(row.summary) as unknown }),
   };
+}
+
+function partText({ from, to }: Part): string {
+  return JSON.stringify([from ?? null, to ?? null]);
 }
 
 function optional(value: unknown): string | null {

@@ -1,18 +1,15 @@
-import type { Difference, NamespaceVerification } from '../contract.js';
+import type { ComparedPart, Difference, NamespaceVerification } from '../contract.js';
 import { persisting, type Course, type Verdict } from './course.js';
 import { hex, nothing, plus, type Digest } from './digest.js';
 import { compareKeys } from './key.js';
 import { equalLook, type Look } from './part.js';
 import { destination, source, type Side } from './rows.js';
 
-/** A part that was found equal, as it may be remembered for a run that is interrupted while it verifies. */
-export interface FinishedPart { readonly rows: number; readonly digest: string; readonly rejected: number }
-
-export function finishedOf(look: Look): FinishedPart {
+export function finishedOf(look: Look): ComparedPart {
   return { rows: look.digests[source].rows, digest: hex(look.digests[source]), rejected: look.rejected };
 }
 
-export function lookOf({ rows, digest, rejected }: FinishedPart): Look {
+export function lookOf({ rows, digest, rejected }: ComparedPart): Look {
   const both: Digest = { rows, first: BigInt(`0x${digest.slice(0, 16)}`), second: BigInt(`0x${digest.slice(16)}`) };
   return equalLook([both, both], rejected);
 }

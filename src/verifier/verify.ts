@@ -1,16 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pLimit, { type LimitFunction } from 'p-limit';
-import type { Destination, Emit, Mapping, NamespaceVerification, Part, Rejected, Row, Snapshot } from '../contract.js';
+import type { ComparedPart, Destination, Emit, Mapping, NamespaceVerification, Part, Rejected, Row, Snapshot } from '../contract.js';
 import { keyText } from './key.js';
 import { beginning, isMendable, judge, mendedIn, saw, type Course } from './course.js';
-import { finishedOf, lookOf, verificationOf, type FinishedPart } from './result.js';
+import { finishedOf, lookOf, verificationOf } from './result.js';
 import type { Mend } from './mend.js';
 import { isEqual, lookAt, type LookOptions } from './part.js';
 import { partsOf } from './parts.js';
 import { hashers } from './rows.js';
 import type { Table, View } from './scan.js';
 
-export type { FinishedPart } from './result.js';
 
 export interface VerifyRequest {
   readonly source: Snapshot;
@@ -35,8 +34,8 @@ export interface VerifyRequest {
   /** Copies a table without a key anew. */
   readonly recopy?: (mapping: Mapping) => Promise<void>;
   /** Parts that an earlier process found equal at this very moment of the source. */
-  readonly finished?: (namespace: string, part: Part) => FinishedPart | undefined;
-  readonly finish?: (namespace: string, part: Part, found: FinishedPart) => void;
+  readonly finished?: (namespace: string, part: Part) => ComparedPart | undefined;
+  readonly finish?: (namespace: string, part: Part, found: ComparedPart) => void;
   /** Rows of a part. */
   readonly partRows?: number;
   /** Differences that are listed for each table; all are counted. */
