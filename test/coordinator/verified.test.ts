@@ -42,7 +42,7 @@ describeWith('postgres18', 'a run that is stopped while it verifies', () => {
   }
 
   it('does not compare a finished part again if nothing was written since', async () => {
-    const { report, compared } = await stoppedAndResumed(async () => undefined);
+    const { report, changed } = await stoppedAndResumed(async () => undefined);
     expect(report).toMatchObject({ exitStatus: 0, verification: [{ result: 'equal', sourceRows: 250_000 }] });
     expect(changed).toEqual([1]);
   });
