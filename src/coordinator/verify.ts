@@ -18,6 +18,7 @@ export async function verifyOnly(config: RunConfig, ports: Ports): Promise<RunRe
     tally.emit({ kind: 'phase', phase: 'check' });
     const shapes = await selectedShapes(config, source, signal);
     const where = filtersOf(config.where, shapes);
+    refuseForeignFilter(config, source.engine, destination.engine);
     const mappings = await adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, signal);
     const there = mappings.filter((mapping) => mapping.existed);
     for (const mapping of mappings) if (!mapping.existed) tally.emit({ kind: 'verified', verification: missingTable(mapping) });
@@ -45,6 +46,12 @@ async function compare(config: RunConfig, ports: Ports, source: Source, mappings
     destinationWhere: where,
     rejectedKeys: () => new Set(), extrasAllowed: () => false,
   });
+}
+
+/** The filter goes to both ends as it is, so both must understand it. */
+function refuseForeignFilter({ where }: RunConfig, source: string, destination: string): void {
+  if (Object.keys(where).length === 0 || (source === 'mongodb') === (destination === 'mongodb')) return;
+  throw new DsyncError('usage', `--where is the source's own filter, and ${destination} can't apply one of ${source}`, { remedy: 'compare whole tables, or leave them out with --exclude' });
 }
 
 function missingTable({ source, target }: Mapping): NamespaceVerification {
