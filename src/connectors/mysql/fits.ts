@@ -1,4 +1,5 @@
 import type { Column, Fidelity, LogicalType } from '../../contract.js';
+import { isYear } from './types.js';
 
 const exact: Fidelity = { level: 'exact' };
 const reshaped = (note: string): Fidelity => ({ level: 'reshaped', note });
@@ -25,7 +26,7 @@ function bare(native: string): string {
 
 function fitType(from: LogicalType, to: LogicalType, native: string): Fidelity | undefined {
   switch (to.kind) {
-    case 'int': return native.startsWith('year') ? fitYear(from) : fitInt(from, to);
+    case 'int': return isYear(native) ? fitYear(from) : fitInt(from, to);
     case 'decimal': return fitDecimal(from, to);
     case 'float': return fitFloat(from, to);
     case 'text': return fitText(from, to);

@@ -6,7 +6,7 @@ import { lineCollector, type LineLimits } from './lines.js';
 import { conditionOf, edgeLiteral, type Range } from './ranges.js';
 import { stream } from './rows.js';
 import { name, quote, tableName, type Session } from './session.js';
-import { isZerofill } from './types.js';
+import { isYear, isZerofill } from './types.js';
 
 /**
  * The rows of a task as COPY text, in key order. The columns come as the server's text, one by one, and are escaped here:
@@ -62,11 +62,11 @@ function selectOf({ shape, task, where, after }: ReadJob, keyIndex: string | und
   ].join(' ');
 }
 
-/** The column as text that loses nothing: FLOAT prints six digits only, ZEROFILL pads. */
+/** The column as text that loses nothing and is in normal form: FLOAT prints six digits only, ZEROFILL and YEAR pad. */
 function textOf(column: Column): string {
   const plain = name(column.name);
   if (column.type.kind === 'float') return `CAST(${plain} AS DOUBLE)`;
-  return isZerofill(column.native) ? `${plain} + 0` : plain;
+  return isZerofill(column.native) || isYear(column.native) ? `${plain} + 0` : plain;
 }
 
 const cursorKinds = new Set(['int', 'decimal', 'text', 'bytes', 'date', 'time', 'timestamp', 'instant', 'uuid']);

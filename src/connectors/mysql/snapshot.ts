@@ -30,6 +30,7 @@ export async function openSnapshot(shapes: readonly Shape[], ports: SnapshotPort
   const tableOf = (shape: Shape, session: Session) => {
     const known = tables.get(shape.namespace) ?? readTable(session, shape.schema ?? '', shape.name, signal);
     tables.set(shape.namespace, known);
+    known.catch(() => tables.delete(shape.namespace));
     return known;
   };
   return {

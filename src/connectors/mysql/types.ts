@@ -79,6 +79,10 @@ export function tellsAllApart(collation: string | undefined): boolean {
   return collation === undefined || collation === 'binary' || /_nopad_bin$|_0900_bin$/.test(collation);
 }
 
+export function isYear(native: string): boolean {
+  return /^year\b/i.test(native);
+}
+
 export function isZerofill(native: string): boolean {
   return /\bzerofill\b/i.test(native);
 }
