@@ -60,6 +60,7 @@ export class Session {
   /** What the session itself has made, such as its temporary tables. */
   readonly made = new Set<string>();
   #lost = false;
+  #last: Promise<void> = Promise.resolve();
 
   private constructor(client: pg.Client, login: Login, role: Role, facts: TextRow, replicaRole: boolean) {
     this.#client = client;
@@ -110,11 +111,6 @@ export class Session {
     });
   }
 
-  /** One statement; returns how many rows it changed. */
-  async execute(text: string, signal: AbortSignal, values?: readonly unknown[]): Promise<number> {
-    return this.#guarded(signal, async () => (await this.#client.query({ text }, values as unknown[] | undefined)).rowCount ?? 0);
-  }
-
   /** Runs a query object of dsync's own. */
   async run<Result>(exchange: Exchange<Result>, signal: AbortSignal): Promise<Result> {
     return this.#guarded(signal, () => {
@@ -157,7 +153,20 @@ export class Session {
     clearTimeout(patience);
   }
 
+  /** One at a time, in the order of the calls: the driver is going to refuse a query while another one is under way. */
   async #guarded<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#last;
+    let done = () => {};
+    this.#last = new Promise((resolve) => { done = resolve; });
+    await before;
+    try {
+      return await this.#listening(signal, work);
+    } finally {
+      done();
+    }
+  }
+
+  async #listening<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
     const stop = () => this.destroy();
     // Every query under way listens, and there may be more than the ten at which Node warns.
     setMaxListeners(0, signal);
