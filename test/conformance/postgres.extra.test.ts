@@ -244,6 +244,7 @@ describeWith('postgres18', 'PostgreSQL as a source', () => {
       CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (x int) INHERITS (p); INSERT INTO p VALUES (1); INSERT INTO c VALUES (2, 2); CREATE TABLE no_key (a int) PARTITION BY LIST (a); CREATE TABLE no_key_1 PARTITION OF no_key DEFAULT; INSERT INTO no_key VALUES (1), (1)`);
     const source = await sourceOf(url), shapes = await source.shapes({ include: ['*'], exclude: [] }, never), snapshot = await snapshotOf(source);
     expect(shapes.map(({ namespace }) => namespace)).toEqual(['public.c', 'public.no_key', 'public.p', 'public.t']);
+    expect((await snapshot.plan(shapes[3]!, { taskBytes: 1 << 30 }, never)).map(({ range }) => JSON.parse(range!) as object)).toMatchObject([{ name: 't_a1' }, { name: 't_a2' }, { name: 't_b' }]);
     const read = async (shape: Shape, taskBytes: number) => valuesIn(await readAll(snapshot, shape, await snapshot.plan(shape, { taskBytes }, never), 'values'));
     const rows = await read(shapes[3]!, 32 << 10);
     expect(rows).toHaveLength(3000);
@@ -362,6 +363,9 @@ describeWith('postgres18', 'PostgreSQL as a source', () => {
         if (taken++ > 0) continue;
         const waits = () => query("SELECT wait_event FROM pg_stat_activity WHERE datname = $1 AND application_name = 'dsync' AND state = 'active'", [name]);
         await expect.poll(waits).toEqual([{ wait_event: 'ClientWrite' }]);
+        // As much work as would have sent all rows by now, if somebody took them.
+        for (let i = 0; i < 5; i++) await query('SELECT sum(length(v)), sum(hashtext(v)) FROM t');
+        expect(await waits()).toEqual([{ wait_event: 'ClientWrite' }]);
       }
       expect(taken).toBeGreaterThan(100);
     });
@@ -380,6 +384,19 @@ describeWith('postgres18', 'PostgreSQL as a source', () => {
     await expect(reading).rejects.toMatchObject({ code: 'interrupted' });
     expect(performance.now() - start).toBeLessThan(1000);
     await expect.poll(() => query("SELECT FROM pg_stat_activity WHERE query LIKE '%COPY%pg_sleep%' AND pid <> pg_backend_pid() AND state = 'active'").then((rows) => rows.length)).toBe(0);
+  });
+
+  test('row-level security never makes a copy of some rows only', async () => {
+    const { url, query, name } = await database();
+    const role = `r_${name}`;
+    onTestFinished(async () => { await query(`DROP OWNED BY ${role}; DROP ROLE ${role}`); });
+    await query(`CREATE ROLE ${role} LOGIN PASSWORD 'pw'; CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2); ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (id = 1); GRANT SELECT ON t TO ${role}`);
+    const own = new URL(url);
+    own.username = role;
+    const source = await sourceOf(own.href), shape = await shapeOf(source, 'public.t'), snapshot = await snapshotOf(source);
+    const tasks = await snapshot.plan(shape, { taskBytes: 1 }, never);
+    await expect(readAll(snapshot, shape, tasks, 'delimited')).rejects.toMatchObject({ code: 'denied', remedy: expect.stringContaining('BYPASSRLS') });
+    await expect(all(snapshot.scan({ shape, part: {} }, never))).rejects.toMatchObject({ code: 'denied' });
   });
 
   test('the check names what may not be read, with the statement that mends it', async () => {
@@ -547,6 +564,7 @@ describeWith('postgres18', 'PostgreSQL as a destination', () => {
     expect(await destination.progress('r', never)).toEqual([]);
     await destination.write('r', batch([[2], [2]]), mapping, append, never);
     await destination.finish('r', mapping, { keepRows: false }, never);
+    expect(await rowsOf(there)).toEqual([{ v: '2' }, { v: '2' }]);
     await destination.prepare('r', mapping, { empty: true, keyed: false, tasks }, never);
     await destination.write('r', batch([[3], [3]]), mapping, append, never);
     await destination.finish('r', mapping, { keepRows: false }, never);
