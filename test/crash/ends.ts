@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import Database from 'libsql';
 import { MongoClient, type Collection, type Db, type Document } from 'mongodb';
 import type { ServerName } from '../servers/kinds.js';
@@ -31,6 +32,8 @@ export interface End extends AsyncDisposable {
   contents(table: Table): Promise<readonly Cells[]>;
   /** Drops all that is there. */
   empty(): Promise<void>;
+  /** Resolves when a client waits for another one's lock; engines that have none never do. */
+  someoneWaits(): Promise<void>;
 }
 
 export interface SqlEnd extends End {
@@ -55,6 +58,10 @@ export async function openEnd(name: EndName, serverUrl: string | undefined): Pro
 const textTypes: Record<Exclude<EndName, 'mongodb'>, string> = {
   postgres18: 'COLLATE "C"', postgres14: 'COLLATE "C"', mariadb: 'COLLATE utf8mb4_nopad_bin', mysql9: 'COLLATE utf8mb4_0900_bin', sqlite: '',
 };
+
+const postgresWaits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+/** MySQL's answer is as old as 0.1 s if it is asked more often than that. */
+const mysqlWaits = "SELECT 1 FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = database()";
 
 let made = 0;
 const freshName = (): string => `crash_${process.pid}_${Date.now().toString(36)}_${made++}`;
@@ -82,6 +89,7 @@ async function sqlEnd(name: Exclude<ServerName, 'mongodb'>, serverUrl: string): 
     },
     contents: async (table) => cellsOf(table, await query(`SELECT ${table.columns.map((column) => column.name).join(', ')} FROM ${table.name}`)),
     empty: async () => { await drop(); await create(); },
+    someoneWaits: async () => { while ((await query(isPostgres ? postgresWaits : mysqlWaits)).length === 0) await delay(200); },
     [Symbol.asyncDispose]: async () => void await drop(),
   };
 }
@@ -112,6 +120,7 @@ async function sqliteEnd(): Promise<SqlEnd> {
     fill: async (tables) => { for (const table of tables) await fillTable('sqlite', table, query); },
     contents: async (table) => cellsOf(table, await query(`SELECT ${table.columns.map((column) => column.name).join(', ')} FROM ${table.name}`)),
     empty: async () => { for (const suffix of ['', '-wal', '-shm']) await rm(`${path}${suffix}`, { force: true }); },
+    someoneWaits: never,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   };
 }
@@ -128,12 +137,15 @@ async function mongoEnd(serverUrl: string): Promise<MongoEnd> {
     },
     contents: async (table) => cellsOfDocuments(table, await db.collection(table.name).find().toArray()),
     empty: () => db.dropDatabase().then(() => undefined),
+    someoneWaits: never,
     [Symbol.asyncDispose]: async () => {
       await db.dropDatabase();
       await client.close();
     },
   };
 }
+
+const never = () => new Promise<never>(() => undefined);
 
 export function cellsOfDocuments(table: Table, documents: readonly Document[]): readonly Cells[] {
   return documents.map((document) => table.columns.map(({ name }) => textOf(cellOf(document, name))));

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { EndName } from './ends.js';
-import { read, taking, unacknowledged, uncommitted } from './points.js';
+import { read, unacknowledged, uncommitted } from './points.js';
 import { describeEnds, Scene } from './scene.js';
 
 /** The source rests here, so a resume that has anything to mend has lost or doubled it first. */
@@ -13,13 +13,13 @@ for (const [from, to] of pairs) {
     it('goes on from where it was, and has nothing to mend', async () => {
       await using scene = await Scene.set(from, to, { rows: 10_000 });
       await scene.killAt(scene.command.sync('--exclude', '*log'), to === 'sqlite' ? read(4_000_000) : unacknowledged(to, 8));
-      const left = await rowsLeft(scene);
+      const [all, left] = await rowsLeft(scene);
       const { by, report, stderr } = await scene.command.resume().ended;
       expect(by, stderr).toBe(0);
       expect(report.mended).toEqual(nothingMended);
-      // Batches that had landed after one that had not are written again: fewer than writers have in their hands.
+      // Batches that had landed after one that had not are written again.
       expect(report.rows).toBeGreaterThanOrEqual(left);
-      expect(report.rows).toBeLessThan(left + 3 * 300);
+      expect(report.rows).toBeLessThan(all);
       await scene.expectEqual(keyedTables(scene));
     });
   });
@@ -32,7 +32,8 @@ for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'
       const running = scene.command.sync('--exclude', '*log');
       await scene.stopAt(running, uncommitted(to, 2));
       scene.wires.strand();
-      await scene.killAt(running, unacknowledged(to, 4));
+      // All that can land without the batch that is held back: its task's barrier has long been seen.
+      await scene.killAt(running, unacknowledged(to, to === 'mongodb' ? 30 : 40));
       scene.wires.cut('destination');
       const { by, report, stderr } = await scene.command.resume().ended;
       expect(by, stderr).toBe(0);
@@ -52,8 +53,7 @@ for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'
       running.kill('SIGKILL');
       await running.ended;
       const resumed = scene.command.resume();
-      await scene.stopAt(resumed, taking(to));
-      scene.wires.release();
+      expect(await Promise.race([resumed.ended, scene.destination.someoneWaits()]), 'the resumed process did not wait').toBeUndefined();
       scene.wires.deliver();
       const { by, report, stderr } = await resumed.ended;
       expect(by, stderr).toBe(0);
@@ -63,14 +63,14 @@ for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'
   });
 }
 
-const keyedTables = (scene: Scene) => scene.tables.filter((table) => table.name !== 'log');
+const keyedTables = ({ tables }: Pick<Scene, 'tables'>) => tables.filter((table) => table.name !== 'log');
 
-/** Rows that the source has and the destination lacks. */
-async function rowsLeft(scene: Scene): Promise<number> {
-  const { source, destination } = scene;
-  let left = 0;
-  for (const table of keyedTables(scene)) {
-    left += (await source.contents(table)).length - (await destination.contents(table).catch(() => [])).length;
+/** All rows of the source, and those of them that the destination lacks. */
+async function rowsLeft({ source, destination, tables }: Scene): Promise<readonly [all: number, left: number]> {
+  let all = 0, there = 0;
+  for (const table of keyedTables({ tables })) {
+    all += (await source.contents(table)).length;
+    there += (await destination.contents(table).catch(() => [])).length;
   }
-  return left;
+  return [all, all - there];
 }

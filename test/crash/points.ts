@@ -8,9 +8,9 @@ type Server = 'postgres' | 'mysql' | 'mongodb';
 const serverOf = (name: EndName): Server => (name.startsWith('postgres') ? 'postgres' : name === 'mongodb' ? 'mongodb' : 'mysql');
 
 /** Rows are on their way: what commits from here on is batches. */
-const writing: Record<Server, RegExp> = { postgres: /FROM STDIN/, mysql: /LOAD DATA|INSERT INTO (?!\S*_dsync)/, mongodb: /documents/ };
-/** The write that makes a batch last, with its progress. */
-const commits: Record<Server, RegExp> = { postgres: /COMMIT/, mysql: /COMMIT/, mongodb: /_dsync_progress/ };
+const writing: Record<Server, RegExp> = { postgres: /FROM STDIN/, mysql: /LOAD DATA|INSERT INTO (?!\S*_dsync)/, mongodb: /(?:insert|update)\0[^]{4}(?!_dsync)/ };
+/** The write that makes a batch last, with its progress: the whole statement, not a word in another one. */
+const commits: Record<Server, RegExp> = { postgres: /COMMIT\0/, mysql: /\x03(?:\0\x01)?COMMIT/, mongodb: /update\0[^]{4}_dsync_progress/ };
 
 const nthCommit = (destination: EndName, nth: number, unanswered: boolean): Point => [
   { side: 'destination', way: 'asked', text: writing[serverOf(destination)] },
@@ -30,11 +30,7 @@ export const finished = (destination: EndName): Point => [{ side: 'destination',
 /** The verification has begun, and has read so much of the source. */
 export const verifying = (bytes: number): Point => [{ says: /info +verify$/m }, { side: 'source', way: 'answered', nth: bytes }];
 
-const mends: Record<Server, RegExp> = { postgres: /COMMIT/, mysql: /COMMIT/, mongodb: /updates|deletes/ };
+const mends: Record<Server, RegExp> = { ...commits, mongodb: /updates|deletes/ };
 
 /** The first rows were mended, and dsync is not told. */
 export const mending = (destination: EndName): Point => [{ says: /info +verify$/m }, { side: 'destination', way: 'asked', text: mends[serverOf(destination)], unanswered: true }];
-
-/** A resumed run is being taken from the process that had it before. */
-const taken: Record<Server, RegExp> = { postgres: /INSERT INTO _dsync\.run/, mysql: /INSERT INTO [^ ]*_dsync_run/, mongodb: /_dsync_run/ };
-export const taking = (destination: EndName): Point => [{ side: 'destination', way: 'asked', text: taken[serverOf(destination)] }];
