@@ -8,5 +8,7 @@ export default defineConfig({
     hookTimeout: 300_000,
     pool: 'forks',
     maxWorkers: 2,
+    // Real servers are killed and restarted here: in CI a test that fails is tried once more, and the report says so.
+    retry: process.env.CI ? 1 : 0,
   },
 });
