@@ -19,7 +19,8 @@ for (const [from, to] of pairs) {
       expect(report.mended).toEqual(nothingMended);
       // Batches that had landed after one that had not are written again.
       expect(report.rows).toBeGreaterThanOrEqual(left);
-      expect(report.rows).toBeLessThan(all);
+      // What was read says nothing of what has landed in a file: there it may be nothing yet.
+      if (to !== 'sqlite') expect(report.rows).toBeLessThan(all);
       await scene.expectEqual(keyedTables(scene));
     });
   });
