@@ -19,7 +19,7 @@ export async function checkSource(session: Session, shapes: readonly Shape[], si
 }
 
 export async function checkDestination(session: Session, mappings: readonly Mapping[], signal: AbortSignal): Promise<readonly Finding[]> {
-  const settings = await variables(session, ['read_only', 'super_read_only', 'innodb_read_only', 'local_infile', 'max_allowed_packet', 'innodb_flush_log_at_trx_commit', 'sync_binlog', 'log_bin', 'lower_case_table_names', 'sql_require_primary_key'], signal);
+  const settings = await variables(session, ['read_only', 'super_read_only', 'innodb_read_only', 'local_infile', 'max_allowed_packet', 'innodb_flush_log_at_trx_commit', 'sync_binlog', 'log_bin', 'lower_case_table_names', 'sql_require_primary_key', 'wsrep_load_data_splitting'], signal);
   return [
     ...versionFindings(session.version),
     ...await proxyFindings(session, signal),
@@ -107,6 +107,9 @@ function settingFindings(settings: ReadonlyMap<string, string>, mappings: readon
     isOn(settings.get('sql_require_primary_key')) && mappings.some((mapping) => mapping.staged) && {
       level: 'error', code: 'key-required', message: `the server wants a primary key in every table, and there is none in ${mappings.filter((mapping) => mapping.staged).map((mapping) => mapping.source.namespace).join(', ')}`,
       remedy: 'SET GLOBAL sql_require_primary_key = OFF, or leave the tables out (--exclude)',
+    },
+    isOn(settings.get('wsrep_load_data_splitting')) && {
+      level: 'error', code: 'load-splitting', message: 'the cluster commits parts of a LOAD DATA: an interrupted batch could come in halves', remedy: 'SET GLOBAL wsrep_load_data_splitting = OFF',
     },
     settings.get('lower_case_table_names') !== '0' && nameClash(mappings),
   ];

@@ -6,18 +6,15 @@ const reshaped = (note: string): Fidelity => ({ level: 'reshaped', note });
 const lossy = (note: string): Fidelity => ({ level: 'lossy', note });
 
 /** How a standing column keeps the values of a source column; undefined if it can't. What it can't hold is rejected, never changed. */
-export function fit(source: Column, target: Column): Fidelity | undefined {
-  const kept = sameNative(source, target) ? exact : fitType(source.type, target.type, target.native);
+export function fit(source: Column, target: Column, engine: string): Fidelity | undefined {
+  const kept = sameNative(source, target, engine) ? exact : fitType(source.type, target.type, target.native);
   if (!kept || kept.level === 'lossy' || !source.nullable || target.nullable) return kept;
   return reshaped([kept.note, 'rows with NULL are rejected'].filter(Boolean).join('; '));
 }
 
-function sameNative(source: Column, target: Column): boolean {
-  return source.type.kind === 'native' && target.type.kind === 'native' && bare(source.native) === bare(target.native) && isOwn(source.type.engine);
-}
-
-function isOwn(engine: string): boolean {
-  return engine === 'mysql' || engine === 'mariadb';
+function sameNative(source: Column, target: Column, engine: string): boolean {
+  return (source.type.kind === 'native' || source.type.kind === 'uuid') && source.type.kind === target.type.kind
+    && bare(source.native) === bare(target.native) && (engine === 'mysql' || engine === 'mariadb');
 }
 
 function bare(native: string): string {
@@ -37,7 +34,7 @@ function fitType(from: LogicalType, to: LogicalType, native: string): Fidelity |
       : from.kind === 'instant' ? fraction(from.fraction, to.fraction, reshaped('UTC kept in DATETIME')) : undefined;
     case 'instant': return from.kind === 'instant' ? fraction(from.fraction, to.fraction, exact)
       : from.kind === 'timestamp' ? fraction(from.fraction, to.fraction, reshaped('taken as UTC; before 1970 and after 2038 rejected')) : undefined;
-    case 'uuid': return from.kind === 'uuid' ? exact : undefined;
+    case 'uuid': return from.kind === 'uuid' ? reshaped('UUIDs of no known version are rejected') : undefined;
     case 'json-text': return from.kind === 'json-text' ? exact : from.kind === 'json-value' || from.kind === 'document' ? reshaped('kept as text') : undefined;
     case 'json-value': return from.kind === 'json-value' || from.kind === 'json-text' ? lossy('MySQL\'s JSON changes numbers and the order of keys') : undefined;
     case 'enum': case 'set': return fitLabels(from, to);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { DsyncError } from '../../errors.js';
 import type { Session } from './session.js';
 
@@ -20,6 +21,7 @@ export function pool({ size, open }: PoolOptions): Pool {
   let lent = 0;
   return {
     async take(signal) {
+      setMaxListeners(0, signal);
       while (lent >= size) await turn(waiting, signal);
       lent++;
       try {
@@ -62,6 +64,7 @@ export function fixedPool(sessions: readonly Session[]): Pool {
   }
   return {
     async take(signal) {
+      setMaxListeners(0, signal);
       for (;;) {
         signal.throwIfAborted();
         if (lost) throw lost;

@@ -1,4 +1,4 @@
-import type { Part, Shape, Task } from '../../contract.js';
+import type { LogicalType, Part, Shape, Task } from '../../contract.js';
 import { partsAt } from '../../source/parts.js';
 import { name, quote, tableName, type Session } from './session.js';
 
@@ -33,7 +33,8 @@ export function conditionOf(column: string, range: Range, literal: (edge: string
 
 /** How an edge of this table's ranges is spelled in SQL. */
 export function edgeLiteral(shape: Shape): (edge: string) => string {
-  return isInteger(shape) ? (edge) => BigInt(edge).toString() : quote;
+  if (isInteger(shape)) return (edge) => BigInt(edge).toString();
+  return shape.key.length > 0 && shape.columns[shape.key[0]].type.kind === 'bytes' ? (edge) => `x'${edge}'` : quote;
 }
 
 export function isInteger(shape: Shape): boolean {
@@ -44,7 +45,7 @@ export function isInteger(shape: Shape): boolean {
 async function edges(shape: Shape, rows: number, session: Session, signal: AbortSignal): Promise<readonly string[]> {
   if (shape.key.length === 0) return [];
   if (isInteger(shape)) return integerEdges(shape, Math.max(rows, 1), session, signal);
-  return hasSpreadText(shape) ? textEdges(shape, session, signal) : [];
+  return spreadEdges(shape, session, signal);
 }
 
 async function integerEdges(shape: Shape, rows: number, session: Session, signal: AbortSignal): Promise<readonly string[]> {
@@ -69,15 +70,25 @@ async function integerEdges(shape: Shape, rows: number, session: Session, signal
   return cuts.map(String);
 }
 
-/** Texts and uuids whose first characters are likely to differ: one index look-up for each possible first character. */
-async function textEdges(shape: Shape, session: Session, signal: AbortSignal): Promise<readonly string[]> {
-  const table = tableName(shape.schema, shape.name), column = name(shape.columns[shape.key[0]].name);
-  const look = (first: string) => `(SELECT ${column} AS k FROM ${table} WHERE ${column} >= ${quote(first)} ORDER BY ${column} LIMIT 1)`;
-  const rows = await session.rows(`SELECT DISTINCT k FROM (${[...'123456789abcdefghijklmnopqrstuvwxyz'].map(look).join(' UNION ')}) AS looked ORDER BY k`, signal);
+/** Keys whose first characters or bytes are likely to differ: one index look-up for each that is possible. */
+async function spreadEdges(shape: Shape, session: Session, signal: AbortSignal): Promise<readonly string[]> {
+  const { type, name: first } = shape.columns[shape.key[0]];
+  const probes = probesOf(type);
+  if (probes.length === 0) return [];
+  const table = tableName(shape.schema, shape.name), column = name(first);
+  const look = (probe: string) => `(SELECT ${column} AS k FROM ${table} WHERE ${column} >= ${probe} ORDER BY ${column} LIMIT 1)`;
+  const rows = await session.rows(`SELECT ${type.kind === 'bytes' ? 'HEX(k)' : 'k'} FROM (${probes.map(look).join(' UNION ')}) AS looked ORDER BY k`, signal);
   return rows.map(([edge]) => edge!).slice(1);
 }
 
-function hasSpreadText(shape: Shape): boolean {
-  const { type } = shape.columns[shape.key[0]];
-  return type.kind === 'text';
+const hexDigits = [...'123456789abcdef'];
+
+function probesOf(type: LogicalType): readonly string[] {
+  switch (type.kind) {
+    case 'text': return [...'123456789abcdefghijklmnopqrstuvwxyz'].map(quote);
+    case 'bytes': return hexDigits.map((digit) => `x'${digit}0'`);
+    // MariaDB orders some versions of UUID by their last part first.
+    case 'uuid': return hexDigits.map((digit) => quote(`${digit}0000000-0000-0000-0000-${digit}00000000000`));
+    default: return [];
+  }
 }

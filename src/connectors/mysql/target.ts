@@ -39,7 +39,7 @@ function made(source: Shape, name: string, schema: string, offer: Offer): Mappin
 function fitted(source: Shape, table: Table): Mapping {
   const { shape } = table;
   const columns = source.columns.map(({ name }) => shape.columns.find((column) => column.name === name) ?? shape.columns.find((column) => column.name.toLowerCase() === name.toLowerCase()));
-  const fidelity = source.columns.map((column, i) => columns[i] && fit(column, columns[i]));
+  const fidelity = source.columns.map((column, i) => columns[i] && fit(column, columns[i], source.engine));
   const misfits = source.columns.flatMap((column, i) => {
     const found = columns[i];
     if (!found) return [`it has no column ${column.name}`];
