@@ -79,7 +79,7 @@ for (const name of servers) {
         INSERT INTO ints SELECT IF(n = 0, 18446744073709551615, n * n), REPEAT('x', 200) FROM (${numbers(3000)}) n;
         INSERT INTO texts SELECT CONCAT(SUBSTR(SHA2(n, 256), 1, 20), n), REPEAT('x', 200) FROM (${numbers(3000)}) n;
         INSERT INTO bytes SELECT SUBSTR(UNHEX(SHA2(n, 256)), 1, 20), REPEAT('x', 200) FROM (${numbers(3000)}) n; ANALYZE TABLE ints, texts, bytes`);
-      if (name === 'mariadb') await database.query('CREATE TABLE uuids (id UUID PRIMARY KEY, t VARCHAR(200)); INSERT INTO uuids SELECT INSERT(INSERT(SUBSTR(SHA2(id, 256), 1, 32), 13, 1, '4'), 17, 1, '8'), t FROM texts; ANALYZE TABLE uuids');
+      if (name === 'mariadb') await database.query("CREATE TABLE uuids (id UUID PRIMARY KEY, t VARCHAR(200)); INSERT INTO uuids SELECT INSERT(INSERT(SUBSTR(SHA2(id, 256), 1, 32), 13, 1, '4'), 17, 1, '8'), t FROM texts; ANALYZE TABLE uuids");
       await using from = await opened(database);
       for (const shape of from.shapes) {
         const tasks = await from.snapshot.plan(shape, { taskBytes: 64 << 10 }, signal);
