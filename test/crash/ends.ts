@@ -32,7 +32,7 @@ export interface End extends AsyncDisposable {
   contents(table: Table): Promise<readonly Cells[]>;
   /** Drops all that is there. */
   empty(): Promise<void>;
-  /** Resolves when a client waits for another one's lock; engines that have none never do. */
+  /** Resolves when a process waits to take a run from another one's writes; engines without such locks never do. */
   someoneWaits(): Promise<void>;
 }
 
@@ -59,9 +59,9 @@ const textTypes: Record<Exclude<EndName, 'mongodb'>, string> = {
   postgres18: 'COLLATE "C"', postgres14: 'COLLATE "C"', mariadb: 'COLLATE utf8mb4_nopad_bin', mysql9: 'COLLATE utf8mb4_0900_bin', sqlite: '',
 };
 
-const postgresWaits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+const postgresWaits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database() AND query LIKE '%\\_dsync.run%'";
 /** MySQL's answer is as old as 0.1 s if it is asked more often than that. */
-const mysqlWaits = "SELECT 1 FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = database()";
+const mysqlWaits = "SELECT 1 FROM information_schema.innodb_trx t JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = database() AND t.trx_query LIKE '%\\_dsync\\_run%'";
 
 let made = 0;
 const freshName = (): string => `crash_${process.pid}_${Date.now().toString(36)}_${made++}`;

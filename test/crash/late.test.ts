@@ -26,6 +26,20 @@ for (const [from, to] of pairs) {
   });
 }
 
+for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'], ['postgres18', 'mongodb'], ['mariadb', 'sqlite']] as const) {
+  describeEnds([from, to], `${from} to ${to}, killed between the batches of a table without a key`, () => {
+    it('copies it anew: no row is there more often than in the source', async () => {
+      await using scene = await Scene.set(from, to, { rows: 10_000, width: 10 });
+      const only = `${scene.source.prefix}log`;
+      await scene.killAt(scene.command.sync('--namespace', only, '--batch-size', '100 rows'), to === 'sqlite' ? read(60_000) : unacknowledged(to, 8));
+      const { by, report, stderr } = await scene.command.resume().ended;
+      expect(by, stderr).toBe(0);
+      expect(report.mended).toEqual(nothingMended);
+      await scene.expectEqual(scene.tables.filter(({ name }) => name === 'log'));
+    });
+  });
+}
+
 for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'], ['mongodb', 'mongodb']] as const) {
   describeEnds([from, to], `${from} to ${to}, killed with a gap between the batches that landed`, () => {
     it('fills the gap', async () => {
