@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { Batch, Destination, Mapping, Rejected, Row, Shape, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { decodeDelimited } from '../../values/delimited.js';
 import { readTable } from './catalogue.js';
 import { checkDestination } from './check.js';
 import { anyDone, createProgress, ensureOwned, fateOf, forgetRun, forgetTasks, progressOf, rejectedOf, remember, rememberDone, takeRun } from './progress.js';
@@ -27,7 +28,7 @@ export function destination(session: Session): Destination {
     check: async (mappings) => checkDestination(session, mappings),
     adapt: async (source, target) => adapt(session, source, target),
     holdsRows: async ({ name }) => tableStands(session, name) && session.get(`SELECT 1 FROM ${quoted(name)} LIMIT 1`) !== undefined,
-    formats: () => ['values'],
+    formats: ({ source }) => (source.columns.some(({ type }) => type.kind === 'document') ? ['values'] : ['delimited', 'values']),
     async begin(run, signal) {
       await inTurn(() => preferLog(session));
       epochs.set(run, await transaction(signal, () => {
@@ -64,7 +65,7 @@ export function destination(session: Session): Destination {
 
 /** The rows and the progress of a batch, in the open transaction. */
 async function write(session: Session, run: string, batch: Batch, mapping: Mapping, { overwrite, redo }: WriteOptions): Promise<{ written: number; rejected: Rejected[] }> {
-  const rows = valuesIn(batch), { namespace } = mapping.source;
+  const rows = valuesIn(batch, mapping), { namespace } = mapping.source;
   const fate = redo ? fateOf(session, run, batch) : undefined;
   if (fate) return { written: fate.written, rejected: rejectedOf(namespace, rows, fate.refused) };
   const table = mapping.staged ? stagingName(run, mapping) : mapping.target.name;
@@ -140,9 +141,13 @@ function preferLog(session: Session): void {
   }
 }
 
-function valuesIn({ rows, namespace }: Batch): readonly Row[] {
-  if (rows.format !== 'values') throw new DsyncError('internal', `sqlite: was sent ${rows.format}`, { namespace });
-  return rows.rows;
+/** Rows that came as bytes are taken apart no sooner than they are written: until then they take a fraction of the memory. */
+function valuesIn({ rows, namespace }: Batch, { source }: Mapping): readonly Row[] {
+  switch (rows.format) {
+    case 'values': return rows.rows;
+    case 'delimited': return decodeDelimited(source.columns)(rows.bytes);
+    default: throw new DsyncError('internal', `sqlite: was sent ${rows.format}`, { namespace });
+  }
 }
 
 /** Runs calls one after the other, in the order in which they come. */
