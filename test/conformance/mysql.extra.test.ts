@@ -224,6 +224,26 @@ for (const name of servers) {
       expect(await database.query('SELECT COUNT(*) AS c, SUM(v >= 0) AS s FROM t')).toEqual([{ c: '4001', s: '1001' }]);
     });
 
+    test('thousands of bad rows are found in few steps, also by a user whom the server names only some', async () => {
+      await using database = await freshDatabase(name);
+      const user = `u_${database.name}`.slice(0, 32);
+      await database.query(`CREATE TABLE t (id INT PRIMARY KEY, n TINYINT); CREATE USER ${user}@'%' IDENTIFIED BY 'pw'; GRANT ALL ON ${database.name}.* TO ${user}@'%'`);
+      const url = new URL(database.url);
+      [url.username, url.password] = [user, 'pw'];
+      try {
+        await using to = await mysql.openDestination!(url.href, options());
+        const mapping = await to.adapt(source([['id', int32], ['n', int32]]), { name: 't' }, signal);
+        const loads = async () => Number((await database.query("SHOW GLOBAL STATUS LIKE 'Com_load'"))[0]!.Value);
+        const before = await loads();
+        const result = await written(to, mapping, range(8000).map((id) => [id, id % 2 === 0 ? 1 : 1000]));
+        expect(result.rejected.map(({ row }) => row[0])).toEqual(range(4000).map((i) => 2 * i + 1));
+        expect(await loads() - before).toBeLessThan(100);
+        expect(await database.query('SELECT COUNT(*) AS c FROM t')).toEqual([{ c: '4000' }]);
+      } finally {
+        await database.query(`DROP USER ${user}@'%'`);
+      }
+    });
+
     test('a batch that was sent before is found again, with the rows that it rejected', async () => {
       await using database = await freshDatabase(name);
       await database.query('CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(3))');
@@ -482,7 +502,35 @@ for (const name of servers) {
       await root.end();
     });
 
-    test('a wrong password, a missing database and a read-only server are told apart', async () => {
+    test('a server that dies and comes back, and one that turns read-only, are told apart', async () => {
+      await using own = await ownServer(name);
+      const root = await connectText(own.url);
+      await root.query("CREATE DATABASE shop; CREATE USER writer@'%' IDENTIFIED BY 'pw'; GRANT ALL ON shop.* TO writer@'%'");
+      const url = `mysql://writer:pw@127.0.0.1:${own.port}/shop`;
+      const to = await mysql.openDestination!(url, options());
+      const mapping = await to.adapt(source([['id', int32]]), { name: 't' }, signal);
+      await written(to, mapping, [[1], [2]]);
+      const from = await mysql.openSource!(url, options());
+      await using snapshot = await from.snapshot([mapping.target], signal);
+      const more = { ...batchOf(mapping, [[3]]), sequence: 1 };
+      await own.kill();
+      await expect(to.write(run, more, mapping, { overwrite: false, redo: false }, signal)).rejects.toMatchObject({ code: 'connection-lost', retryable: true });
+      await expect(rowsScanned(snapshot, mapping.target)).rejects.toMatchObject({ code: 'source-lost' });
+      await expect(mysql.openSource!(url, options())).rejects.toMatchObject({ code: 'unreachable' });
+      await own.restart();
+      expect(await to.write(run, more, mapping, { overwrite: false, redo: true }, signal)).toEqual({ written: 1, rejected: [] });
+      const again = await connectText(own.url);
+      expect(await again.query('SELECT id FROM shop.t ORDER BY id')).toEqual([{ id: '1' }, { id: '2' }, { id: '3' }]);
+      await again.query('SET GLOBAL read_only = ON');
+      expect((await to.check([mapping], signal)).find((finding) => finding.code === 'read-only')).toMatchObject({ level: 'error', error: 'denied' });
+      await expect(to.write(run, { ...more, sequence: 2 }, mapping, { overwrite: false, redo: false }, signal)).rejects.toMatchObject({ code: 'denied' });
+      await again.end();
+      await root.end().catch(() => undefined);
+      await from[Symbol.asyncDispose]();
+      await to[Symbol.asyncDispose]();
+    });
+
+    test('a wrong password, a missing database and an unknown option are told apart', async () => {
       const url = new URL(serverFor(name)!.url);
       url.password = 'wrong';
       await expect(mysql.openSource!(url.href, options())).rejects.toMatchObject({ code: 'denied', message: expect.not.stringContaining('wrong') });

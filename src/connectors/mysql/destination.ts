@@ -2,7 +2,7 @@ import type { Destination, OpenOptions, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import type { Address } from './address.js';
 import { checkDestination } from './check.js';
-import { errnoOf } from './faults.js';
+import { errnoOf, lostAs } from './faults.js';
 import { identityOf } from './identity.js';
 import { pool, withSession } from './pool.js';
 import { begin, forget, ledgerIn, progress, recordDone } from './progress.js';
@@ -19,7 +19,8 @@ const missingTable = 1146;
 const statementBytes = 65_536;
 
 export async function openDestination(address: Address, options: OpenOptions): Promise<Destination> {
-  const sessions = pool({ size: options.connections, open: (signal) => connect({ address, settings: destinationSettings, lostAs: 'connection-lost' }, signal) });
+  const open = (signal: AbortSignal) => connect({ address, settings: destinationSettings, lostAs: 'connection-lost' }, signal);
+  const sessions = pool({ size: options.connections, open, reopen: (signal) => open(signal).catch(lostAs('connection-lost')) });
   const using = <T>(signal: AbortSignal, action: (session: Session) => Promise<T>) => withSession(sessions, signal, action);
   const { offer, ...limits } = await using(options.signal, (session) => readLimits(session, options.signal));
   const ledger = ledgerIn(address.database ?? ownSchema);

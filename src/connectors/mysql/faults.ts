@@ -36,6 +36,15 @@ export function whileConnecting(error: unknown, where: string): DsyncError {
   return known.code === 'denied' ? known : new DsyncError('unreachable', known.message, { cause: known.cause, remedy: known.remedy });
 }
 
+/** For connecting again: a server that was there before, and can't be reached now, is lost and may come back. */
+export function lostAs(code: 'source-lost' | 'connection-lost'): (error: unknown) => never {
+  return (error) => {
+    const answered = (errnoOf(error) ?? 0) > 0;
+    if (!(error instanceof DsyncError && error.code === 'unreachable') || answered) throw error;
+    throw new DsyncError(code, error.message, { cause: error.cause, remedy: error.remedy });
+  };
+}
+
 export function errnoOf(error: unknown): number | undefined {
   const cause = error instanceof DsyncError ? error.cause : error;
   return (cause as DriverError | undefined)?.errno;

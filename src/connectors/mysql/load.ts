@@ -7,8 +7,8 @@ import { name, quote, type Done, type Session } from './session.js';
 /** Lines of COPY text: line i is bytes [starts[i], starts[i + 1]). */
 export interface Lines { readonly bytes: Uint8Array; readonly starts: readonly number[]; readonly count: number }
 
-/** Why the server would change or drop some lines; `named` where it said which. */
-export interface Trouble { readonly reason: string; readonly named: ReadonlyMap<number, string> }
+/** Why the server would change or drop some lines; `named` where it said which, and `more` if it did not name all. */
+export interface Trouble { readonly reason: string; readonly named: ReadonlyMap<number, string>; readonly more?: boolean }
 
 /** A way to bring lines into a table. Resolves with what is wrong, if anything; then the caller rolls back. */
 export type Load = (session: Session, lines: Lines, signal: AbortSignal) => Promise<Trouble | undefined>;
@@ -92,14 +92,12 @@ export async function place(load: Load, find: Find | undefined, session: Session
       return;
     }
     const named = trouble.named.size > 0 || numbers.length < worthFinding || !find ? trouble.named : await find(session, own, signal);
-    if (named.size > 0) {
-      for (const [i, reason] of named) rejected.set(numbers[i], reason);
-      await attempt(numbers.filter((_, i) => !named.has(i)));
-    } else {
-      const middle = numbers.length >> 1;
-      await attempt(numbers.slice(0, middle));
-      await attempt(numbers.slice(middle));
-    }
+    for (const [i, reason] of named) rejected.set(numbers[i], reason);
+    const others = numbers.filter((_, i) => !named.has(i));
+    if (named.size > 0 && !trouble.more) return attempt(others);
+    const middle = others.length >> 1;
+    await attempt(others.slice(0, middle));
+    await attempt(others.slice(middle));
   };
   await attempt(Array.from({ length: lines.count }, (_, i) => i));
   return rejected;
@@ -142,7 +140,7 @@ async function warned(session: Session, done: Done, signal: AbortSignal): Promis
     const row = /\bat row (\d+)/.exec(message ?? '')?.[1];
     if (row !== undefined && !named.has(Number(row) - 1)) named.set(Number(row) - 1, message!.replace(/ at row \d+$/, ''));
   }
-  return { ...unnamed(warnings[0]?.[2] ?? `the server left lines out: ${done.info}`), named };
+  return { ...unnamed(warnings[0]?.[2] ?? `the server left lines out: ${done.info}`), named, more: warnings.length < Number(/Warnings: (\d+)/.exec(done.info)?.[1] ?? 0) };
 }
 
 async function firstWarning(session: Session, signal: AbortSignal): Promise<string> {

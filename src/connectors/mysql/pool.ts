@@ -11,14 +11,17 @@ export interface Pool extends AsyncDisposable {
 
 export interface PoolOptions {
   readonly size: number;
+  /** The first session. */
   readonly open: (signal: AbortSignal) => Promise<Session>;
+  /** Any later one. */
+  readonly reopen: (signal: AbortSignal) => Promise<Session>;
 }
 
 /** Sessions are opened when first needed; a lost one is replaced. */
-export function pool({ size, open }: PoolOptions): Pool {
+export function pool({ size, open, reopen }: PoolOptions): Pool {
   const idle: Session[] = [], waiting: (() => void)[] = [];
   const all = new Set<Session>();
-  let lent = 0;
+  let lent = 0, opened = false;
   return {
     async take(signal) {
       setMaxListeners(0, signal);
@@ -30,7 +33,8 @@ export function pool({ size, open }: PoolOptions): Pool {
           if (!session.lost) return session;
           all.delete(session);
         }
-        const session = await open(signal);
+        const session = await (opened ? reopen : open)(signal);
+        opened = true;
         all.add(session);
         return session;
       } catch (error) {

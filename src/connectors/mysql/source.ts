@@ -3,6 +3,7 @@ import { isOwn, selects } from '../../source/selection.js';
 import type { Address } from './address.js';
 import { readTables } from './catalogue.js';
 import { checkSource } from './check.js';
+import { lostAs } from './faults.js';
 import { identityOf } from './identity.js';
 import { connect, type Session } from './session.js';
 import { sourceSettings } from './settings.js';
@@ -28,7 +29,7 @@ export async function openSource(address: Address, options: OpenOptions): Promis
     },
     formats: () => ['delimited', 'values'],
     async snapshot(shapes, signal) {
-      const sessions = await openAll(options.connections + 1, open, signal);
+      const sessions = await openAll(options.connections + 1, (inner) => open(inner).catch(lostAs('source-lost')), signal);
       try {
         const [lock, ...readers] = sessions;
         return await openSnapshot(shapes, { readers, control: lock, limits, server: await identityOf(control, undefined, signal) }, signal);
