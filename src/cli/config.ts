@@ -4,10 +4,7 @@ import { DsyncError } from '../errors.js';
 import { settingsOfFile } from './file.js';
 import { flagName, flags, type SettingName } from './flags.js';
 import { defaults, reasonOf, settingsSchema, type Settings } from './settings.js';
-import { absolute, expanded, literalSecrets, withoutSecrets } from './url.js';
-import { withKnownPassword } from './passwords.js';
-
-type Environment = Readonly<Record<string, string | undefined>>;
+import { absolute, literalSecrets, withoutSecrets } from './url.js';
 
 /** What was typed: positional arguments and flags, not parsed yet. */
 export interface Given {
@@ -94,11 +91,6 @@ export function restoredConfig(run: string, config: unknown): StoredConfig {
 /** What the coordinator works with: the stored configuration, with URLs that can be connected to. */
 export function runConfigOf({ secrets: _, ...config }: StoredConfig, urls: Pick<RunConfig, 'source' | 'destination'>): RunConfig {
   return { ...config, ...urls };
-}
-
-/** A URL as it was given, with all that the environment adds to it. */
-export function connectable(written: string, env: Environment, end: 'source' | 'destination', folder: string): string {
-  return withKnownPassword(absolute(expanded(written, env, end), folder), env, end);
 }
 
 export function needed(settings: Settings, end: 'source' | 'destination'): string {

@@ -1,7 +1,7 @@
 import { DsyncError } from '../errors.js';
 import type { StoredConfig } from './config.js';
 import type { Surroundings } from './surroundings.js';
-import { expanded, hasPassword, schemeOf, withoutSecrets, withPassword, type End } from './url.js';
+import { absolute, expanded, hasPassword, schemeOf, withoutSecrets, withPassword, type End } from './url.js';
 
 const driverVariables: Readonly<Record<string, string>> = { postgres: 'PGPASSWORD', postgresql: 'PGPASSWORD', mysql: 'MYSQL_PWD', mariadb: 'MYSQL_PWD' };
 
@@ -14,6 +14,11 @@ export function passwordVariable(end: End): string {
 export function withKnownPassword(url: string, env: Surroundings['env'], end: End): string {
   const password = env[passwordVariable(end)] ?? env[driverVariables[schemeOf(url)] ?? ''];
   return password === undefined ? url : withPassword(url, password);
+}
+
+/** A URL as it was given, with all that the environment adds to it. */
+export function connectable(written: string, env: Surroundings['env'], end: End, folder: string): string {
+  return withKnownPassword(absolute(expanded(written, env, end), folder), env, end);
 }
 
 /** The URL of a stored end with its password, which the state never held: from the environment, or from whoever sits there. */

@@ -1,8 +1,8 @@
 import type { RunState } from '../contract.js';
 import type { Ports, RunConfig } from '../coordinator/config.js';
 import { DsyncError } from '../errors.js';
-import { connectable, paceOf, restoredConfig, runConfigOf, type StoredConfig } from './config.js';
-import { recalled } from './passwords.js';
+import { paceOf, restoredConfig, runConfigOf, type StoredConfig } from './config.js';
+import { connectable, recalled } from './passwords.js';
 import type { Session, Store } from './perform.js';
 import { defaults, type Settings } from './settings.js';
 import type { End } from './url.js';

@@ -6,7 +6,7 @@ import type { Session, Store } from './perform.js';
  * destination that isn't given is the empty text.
  */
 export async function transferOf(session: Session, { destination }: { readonly destination: 'needed' | 'optional' } = { destination: 'needed' }): Promise<{ config: RunConfig; ports: Ports & { readonly store: Store } }> {
-  const [{ connectable, needed, runConfigOf, storedConfigOf }, { flowId }] = await Promise.all([import('./config.js'), import('../state/flow.js')]);
+  const [{ needed, runConfigOf, storedConfigOf }, { connectable }, { flowId }] = await Promise.all([import('./config.js'), import('./passwords.js'), import('../state/flow.js')]);
   const { settings, around: { env, folder } } = session;
   const alone = destination === 'optional' && settings.destination === undefined;
   const stored = storedConfigOf(alone ? { ...settings, destination: '' } : settings, folder);

@@ -3,7 +3,7 @@ import { DsyncError } from '../errors.js';
 import type { EndFinding, PlannedNamespace, PlanReport, Ports, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import { filtersOf, targetsOf } from './route.js';
-import { tasksOf } from './run.js';
+import { tasksOf } from './moment.js';
 import { selectedShapes, withEnds } from './sync.js';
 import { adaptAll, agreedOf, agreementOf } from './tables.js';
 

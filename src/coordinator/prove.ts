@@ -4,8 +4,10 @@ import { DsyncError } from '../errors.js';
 import { verify, type VerifyRequest } from '../verifier/verify.js';
 import { isReadable, lookAtDestination } from './ends.js';
 import { copyTables, enter, reject, type Run, type Work } from './run.js';
-import { unreadable } from './sync.js';
 import { agreementOf } from './tables.js';
+
+/** Why a destination such as `null:` is not compared. */
+export const unreadable = 'the destination keeps nothing that could be read again';
 
 /**
  * Compares every table with the source, in the snapshot that the copy has read. Where that snapshot shows less than one

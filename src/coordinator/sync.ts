@@ -4,8 +4,10 @@ import { patient } from '../destination/retry.js';
 import { DsyncError, messageOf } from '../errors.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
 import { openDestination, openOptions, openSource, reopenSource } from './ends.js';
+import { runInOneMoment } from './moment.js';
+import { unreadable } from './prove.js';
 import { filtersOf, selectionOf, targetsOf } from './route.js';
-import { runInOneMoment, type Run } from './run.js';
+import type { Run } from './run.js';
 import { adaptAll, agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
 import { tallying, type Tally } from './tally.js';
 
@@ -143,9 +145,6 @@ function conclude(run: Run, tally: Tally): RunReport {
   run.store.update(run.id, { status: unequal ? 'failed' : 'done', phase: 'done', summary: report });
   return report;
 }
-
-/** Why a destination such as `null:` is not compared. */
-export const unreadable = 'the destination keeps nothing that could be read again';
 
 function runOf(state: RunState, config: RunConfig, ports: Ports, source: Source, destination: Destination): Run {
   const { run: id, mappings, tasks, moments } = state;

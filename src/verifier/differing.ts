@@ -1,8 +1,9 @@
-import type { Part, Row } from '../contract.js';
+import type { Part } from '../contract.js';
 import { bucketCount, bucketOf, nothing, plus, Sum, type Digest } from './digest.js';
 import { KeyTable, type Entry } from './keytable.js';
 import { Listing, type Listed } from './listing.js';
 import { mendRows, type Mend, type Mended } from './mend.js';
+import { Rejects } from './rejected.js';
 import { destination, source, type RowHasher } from './rows.js';
 import { scan, scanBoth, type Table, type View, type Visit } from './scan.js';
 
@@ -43,41 +44,6 @@ async function readRows(table: Table, view: View, part: Part, visits: readonly [
   if (!table.extrasAllowed) return scanBoth(table, view, part, visits);
   await scan(table, view, source, part, visits[source]);
   await scan(table, view, destination, part, visits[destination]);
-}
-
-/** Source rows that the destination lacks because the copy rejected them. */
-export class Rejects {
-  readonly #table: Table;
-  readonly #sum = new Sum();
-  readonly #taken = new Map<bigint, number>();
-
-  constructor(table: Table) {
-    this.#table = table;
-  }
-
-  get total(): Digest {
-    return this.#sum.total;
-  }
-
-  /** Is the row that the hasher has taken one of them? Of n equal rows, only as many as the destination lacks. */
-  takes(entry: Entry, row: Row, hasher: RowHasher): boolean {
-    const taken = this.#taken.get(entry.key) ?? 0;
-    if (taken >= this.#lacking(entry) || !this.#table.isRejected(row)) return false;
-    this.#taken.set(entry.key, taken + 1);
-    this.#sum.add(hasher);
-    return true;
-  }
-
-  /** Does a row that was there before stand in the place of a rejected one? */
-  isOther(entry: Entry): boolean {
-    return entry.counts[destination] > 0 && this.#table.mapping.source.key.length > 0 && this.#taken.has(entry.key);
-  }
-
-  #lacking({ counts: [before, after] }: Entry): number {
-    const { extrasAllowed, mapping } = this.#table;
-    if (mapping.source.key.length === 0 || after === 0) return before - after;
-    return extrasAllowed && before === 1 && after === 1 ? 1 : 0;
-  }
 }
 
 interface Keys { readonly keys: KeyTable; readonly others: Digest }

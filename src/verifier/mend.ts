@@ -1,6 +1,6 @@
 import type { Part, Row } from '../contract.js';
-import { Rejects } from './differing.js';
 import type { KeyTable } from './keytable.js';
+import { Rejects } from './rejected.js';
 import { destination, source, type RowHasher } from './rows.js';
 import { scan, type Table, type View } from './scan.js';
 

@@ -26,6 +26,17 @@ for (const [from, to] of pairs) {
   });
 }
 
+describeEnds(['mongodb'], 'mongodb to mongodb, killed between the first documents and their progress', () => {
+  it('takes them for its own', async () => {
+    await using scene = await Scene.set('mongodb', 'mongodb', { rows: 2_000 });
+    await scene.killAt(scene.command.sync('--concurrency', '1'), uncommitted('mongodb', 1));
+    const { by, report, stderr } = await scene.command.resume().ended;
+    expect(by, stderr).toBe(0);
+    expect(report.mended).toEqual(nothingMended);
+    await scene.expectEqual();
+  });
+});
+
 for (const [from, to] of [['postgres18', 'postgres14'], ['postgres18', 'mariadb'], ['postgres18', 'mongodb'], ['mariadb', 'sqlite']] as const) {
   describeEnds([from, to], `${from} to ${to}, killed between the batches of a table without a key`, () => {
     it('copies it anew: no row is there more often than in the source', async () => {

@@ -4,7 +4,7 @@ import { DsyncError } from '../../errors.js';
 import { bytesOfRow, gather } from '../../source/batches.js';
 import { partsAt } from '../../source/parts.js';
 import { selects } from '../../source/selection.js';
-import type { Settings } from './connector.js';
+import type { Settings } from './settings.js';
 import { table, type Table } from './table.js';
 
 const scanRows = 1000;

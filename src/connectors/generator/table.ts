@@ -1,7 +1,7 @@
 import type { Column, Row, Shape, Value } from '../../contract.js';
 import { escape } from '../../values/delimited.js';
 import { parseCell } from '../../values/normal.js';
-import type { Settings } from './connector.js';
+import type { Settings } from './settings.js';
 import { drawing, type Draw } from './random.js';
 import { everyType, filler, flag, hostile, integerBelow, money, timestamp, uuid, word, type Speller } from './types.js';
 

@@ -1,6 +1,5 @@
-import { resolve } from 'node:path';
 import type { Connector } from '../../contract.js';
-import { DsyncError } from '../../errors.js';
+import { fileIn } from './address.js';
 import { destination } from './destination.js';
 import { openExisting, openForWriting } from './session.js';
 import { source } from './source.js';
@@ -12,34 +11,3 @@ export const sqlite: Connector = {
   openSource: async (url, options) => source(openExisting(fileIn(url)), options),
   openDestination: async (url) => destination(openForWriting(fileIn(url))),
 };
-
-export interface File {
-  /** Absolute. */
-  readonly path: string;
-  readonly readOnly: boolean;
-}
-
-function fileIn(url: string): File {
-  const [, slashes, rest, query] = /^sqlite:(\/\/)?([^?]*)(?:\?(.*))?$/i.exec(url) ?? [];
-  const path = slashes ? decoded(rest) : rest;
-  if (!path) throw new DsyncError('usage', `'${url}' names no file`, { remedy: 'write sqlite:PATH' });
-  if (path === ':memory:') throw new DsyncError('usage', 'sqlite::memory: would be gone with this process', { remedy: 'write sqlite:PATH' });
-  return { path: resolve(path), readOnly: isReadOnly(query) };
-}
-
-function isReadOnly(query = ''): boolean {
-  let readOnly = false;
-  for (const [name, value] of new URLSearchParams(query)) {
-    if (name !== 'mode' || !['ro', 'rw'].includes(value)) throw new DsyncError('usage', `sqlite: has no option '${name}=${value}'`, { remedy: 'options: mode=ro mode=rw' });
-    readOnly = value === 'ro';
-  }
-  return readOnly;
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    throw new DsyncError('usage', `'${path}' is not percent-encoded as a URL's path is`, { remedy: 'write sqlite:PATH, without slashes before the path' });
-  }
-}

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import Database from 'libsql';
 import { DsyncError, messageOf, type ErrorCode } from '../../errors.js';
-import type { File } from './connector.js';
+import type { File } from './address.js';
 
 /** What a bound or fetched value is: integers are `bigint`, REAL is `number`. A boolean must never be bound: the driver aborts the process. */
 export type Native = null | bigint | number | string | Uint8Array;

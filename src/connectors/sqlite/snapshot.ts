@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { OpenOptions, Part, Shape, Snapshot, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { partsAt } from '../../source/parts.js';
-import type { File } from './connector.js';
+import type { File } from './address.js';
 import { edges, readTable, type Table } from './catalogue.js';
 import { orderOf, userCondition } from './paging.js';
 import { read } from './read.js';

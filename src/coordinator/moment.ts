@@ -1,0 +1,93 @@
+import pLimit from 'p-limit';
+import { reached, type Reached } from '../channel/ledger.js';
+import type { Mapping, ProgressRow, Snapshot, Task } from '../contract.js';
+import { DsyncError } from '../errors.js';
+import type { CopyJob, CopyTable } from './copy.js';
+import { verifyRun } from './prove.js';
+import { copyTables, enter, type Run, type Work } from './run.js';
+import { agreementOf } from './tables.js';
+
+const megabyte = 1 << 20;
+
+/**
+ * Copies, finishes and verifies what is left to do, all under one moment of the source. Fails with `source-lost` if the
+ * moment is gone: the caller may call again, and what was copied before is then stale, to be mended.
+ */
+export async function runInOneMoment(run: Run): Promise<void> {
+  const progress = await run.destination.progress(run.id, run.signal);
+  if (!progress) throw new DsyncError('busy', `run ${run.id} was taken over or cleaned up by another process`);
+  await using snapshot = await run.source.snapshot(run.mappings.map((mapping) => mapping.source), run.signal);
+  const number = run.moments.length;
+  run.moments = [...run.moments, snapshot.moment];
+  run.store.update(run.id, { moments: run.moments });
+  run.emit({ kind: 'moment', moment: snapshot.moment, number });
+  await plan(run, snapshot);
+  const works = worksOf(run, progress);
+  await copyAll(run, works, snapshot, number);
+  await finishAll(run, works);
+  await verifyRun(run, works, snapshot);
+}
+
+/** Divides the tables into tasks, once in a run's life, and remembers them before any row is read. */
+async function plan(run: Run, snapshot: Snapshot): Promise<void> {
+  enter(run, 'plan');
+  const tasks = run.tasks.length > 0 ? run.tasks : (await Promise.all(run.mappings.map((mapping) => tasksOf(mapping, run, snapshot)))).flat();
+  run.tasks = tasks;
+  run.store.update(run.id, { tasks });
+  for (const { source } of run.mappings) {
+    const count = tasks.filter((task) => task.namespace === source.namespace).length;
+    run.emit({ kind: 'planned', namespace: source.namespace, tasks: count, estimatedRows: source.estimatedRows, estimatedBytes: source.estimatedBytes });
+  }
+}
+
+/** Some tasks for each reader, none too small to be worth a query and none so large that little can be resumed. */
+export async function tasksOf(mapping: Mapping, run: Pick<Run, 'config' | 'where' | 'signal'>, snapshot: Snapshot): Promise<readonly Task[]> {
+  const { namespace, estimatedBytes } = mapping.source;
+  const share = (estimatedBytes ?? 0) / (4 * run.config.concurrency);
+  const taskBytes = Math.min(256 * megabyte, Math.max(8 * megabyte, share));
+  return snapshot.plan(mapping.source, { taskBytes, where: run.where(namespace) }, run.signal);
+}
+
+/** What is left of each table. The destination's progress decides; the local state adds the tasks whose first batch may have landed unseen. */
+export function worksOf(run: Run, progress: readonly ProgressRow[]): readonly Work[] {
+  const number = run.moments.length - 1;
+  const unchanged = run.moments.every((moment) => moment.fingerprint !== undefined && moment.fingerprint === run.moments[number].fingerprint);
+  const far = reached(progress), begun = run.store.allBegun(run.id);
+  const wasBegun = (task: Task) => far.has(task.id) || (begun.get(task.id) ?? number) < number;
+  return run.mappings.map((mapping) => {
+    const tasks = run.tasks.filter((task) => task.namespace === mapping.source.namespace);
+    const touched = tasks.some(wasBegun);
+    const open = tasks.filter((task) => !far.get(task.id)?.done && !(run.config.existing === 'append' && !mapping.staged && wasBegun(task)));
+    const overwrite = !mapping.staged && (run.config.existing === 'merge' || (run.config.existing !== 'append' && touched));
+    const table: CopyTable = { mapping, agreement: agreementOf(mapping, run.source, run.destination), overwrite };
+    return {
+      mapping, tasks, overwrite,
+      jobs: open.map((task) => jobOf(task, table, run, mapping.staged ? undefined : far.get(task.id))),
+      empty: mapping.staged ? open.length > 0 : run.config.existing === 'replace' && !touched,
+      stale: touched && !unchanged,
+    };
+  });
+}
+
+function jobOf(task: Task, table: CopyTable, run: Run, far: Reached | undefined): CopyJob {
+  const { source } = table.mapping;
+  const read = { task, shape: source, format: table.agreement.read, where: run.where(source.namespace), after: far?.cursor, sequence: far?.sequence ?? 0 };
+  return { table, read };
+}
+
+async function copyAll(run: Run, works: readonly Work[], snapshot: Snapshot, number: number): Promise<void> {
+  enter(run, 'copy');
+  await copyTables(run, works.filter((work) => work.jobs.length > 0), snapshot, number);
+}
+
+/** Builds keys and swaps staging tables in, several tables at a time. */
+export async function finishAll(run: Run, works: readonly Work[]): Promise<void> {
+  enter(run, 'finish');
+  const limit = pLimit(run.config.concurrency);
+  const keepRows = run.config.existing === 'append' || run.config.existing === 'merge';
+  await Promise.all(works.map(({ mapping }) => limit(async () => {
+    const findings = await run.destination.finish(run.id, mapping, { keepRows }, run.signal);
+    for (const finding of findings) run.emit({ kind: 'finding', end: 'destination', finding });
+    run.emit({ kind: 'finished', namespace: mapping.source.namespace });
+  })));
+}
