@@ -1,5 +1,4 @@
-import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +7,7 @@ import { MongoClient } from 'mongodb';
 import { kinds } from '../test/servers/kinds.js';
 import { startServer, type OwnServer } from '../test/servers/server.js';
 import { textRows } from '../test/servers/sql.js';
+import { dsync, timed, type Measured } from './measure.js';
 
 /*
  * dsync beside the servers' own tools on the same work, in turns, on the same machine: ratios of wall time, and the peak
@@ -15,10 +15,8 @@ import { textRows } from '../test/servers/sql.js';
  */
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { rows: { type: 'string', default: '2000000' }, runs: { type: 'string', default: '3' }, flags: { type: 'string', default: '' } } });
 const rows = Number(values.rows), runs = Number(values.runs);
-const dsync = fileURLToPath(new URL('../bin/dsync.js', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'dsync-bench-'));
 
-interface Measured { readonly seconds: number; readonly cpu: number; readonly megabytes: number }
 interface Contest { readonly name: string; readonly raw: string; readonly from: string; readonly to: string; readonly clear: () => Promise<unknown>; readonly create: () => Promise<unknown> }
 
 const columns = 'id, customer_id, amount, status, note, created_at, paid, coupon, discount, attrs';
@@ -92,27 +90,6 @@ async function compete(contest: Contest): Promise<void> {
   const ratios = ours.slice(1).map((one, i) => one.seconds / raw[i + 1].seconds).sort((a, b) => a - b);
   const line = (name: string, all: readonly Measured[]) => `${name} ${median(all, 'seconds').toFixed(2)} s (cpu ${median(all, 'cpu').toFixed(2)} s)`;
   console.log(`${contest.name.padEnd(16)} ${line('raw', raw)}   ${line('dsync', ours)}   ratio ${ratios.map((ratio) => ratio.toFixed(2)).join(' ')}   peak ${Math.max(...ours.map((one) => one.megabytes))} MB`);
-}
-
-async function timed(command: string, args: readonly string[]): Promise<Measured> {
-  const start = performance.now();
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-  let peak: Usage = { cpu: 0, megabytes: 0 }, complaint = '';
-  child.stderr.on('data', (chunk: Buffer) => { complaint = (complaint + chunk.toString()).slice(-4000); });
-  const watch = setInterval(() => void usageOf(child.pid!).then((now) => { peak = { cpu: Math.max(peak.cpu, now.cpu), megabytes: Math.max(peak.megabytes, now.megabytes) }; }), 50);
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  clearInterval(watch);
-  if (code !== 0) throw new Error(`${command} ${args.join(' ')} ended with ${String(code)}: ${complaint}`);
-  return { seconds: (performance.now() - start) / 1000, ...peak };
-}
-
-interface Usage { readonly cpu: number; readonly megabytes: number }
-
-/** What a process has used so far: seconds of both cores, and its largest resident size. Nothing once it has ended. */
-async function usageOf(pid: number): Promise<Usage> {
-  const [status, stat] = await Promise.all(['status', 'stat'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')));
-  const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).reduce((sum, text) => sum + Number(text), 0);
-  return { cpu: ticks / 100, megabytes: Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024) };
 }
 
 interface Ends { readonly url: (db: string) => string; readonly query: (db: string, sql: string) => Promise<unknown>; readonly login: string; middle: number }

@@ -9,7 +9,7 @@ const megabyte = 1 << 20;
 
 /** Batches of a few megabytes: large enough that a commit costs nothing, small enough for many to be on their way. */
 export function batchBytesOf(config: RunConfig): number {
-  return config.batchBytes ?? Math.min(4 * megabyte, Math.max(64 << 10, Math.floor(config.memoryBytes / (4 * config.concurrency))));
+  return config.batchBytes ?? Math.min(2 * megabyte, Math.max(64 << 10, Math.floor(config.memoryBytes / (4 * config.concurrency))));
 }
 
 export function openOptions(config: RunConfig, signal: AbortSignal): OpenOptions {

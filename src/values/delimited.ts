@@ -56,6 +56,14 @@ export function lineStarts(bytes: Uint8Array): number[] {
   return starts;
 }
 
+/** Whole lines, about so many bytes at a time: rows that are made of a little and dropped again cost hardly any memory. */
+export function* slicesOf(bytes: Uint8Array, size = 64 << 10): Iterable<Uint8Array> {
+  for (let start = 0, end = 0; start < bytes.length; start = end) {
+    end = bytes.indexOf(10, start + size) + 1 || bytes.length;
+    yield bytes.subarray(start, end);
+  }
+}
+
 export function lineCount(bytes: Uint8Array): number {
   let count = 0;
   for (let at = bytes.indexOf(10); at !== -1; at = bytes.indexOf(10, at + 1)) count++;

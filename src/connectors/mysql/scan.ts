@@ -6,7 +6,7 @@ import { stream, type Collector, type Field, type RowPacket } from './rows.js';
 import { name, tableName, type Session } from './session.js';
 import { isZerofill } from './types.js';
 
-const chunkRows = 1000;
+const chunkRows = 200;
 const chunkBytes = 1 << 20;
 
 /** The rows of a part by the binary protocol: another statement, another protocol and another decoder than the copy's. */

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import type { Batch, Destination, Mapping, Rejected, Row, Shape, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
-import { decodeDelimited } from '../../values/delimited.js';
+import { decodeDelimited, slicesOf } from '../../values/delimited.js';
 import { readTable } from './catalogue.js';
 import { checkDestination } from './check.js';
 import { anyDone, createProgress, ensureOwned, fateOf, forgetRun, forgetTasks, progressOf, rejectedOf, remember, rememberDone, takeRun } from './progress.js';
@@ -52,8 +52,8 @@ export function destination(session: Session): Destination {
     },
     mend: (run, mapping, { upserts, deletes }, signal) => owned(run, signal, async () => {
       deleteKeys(session, mapping, deletes);
-      const refused = await insertRows(session, mapping, upserts, { table: mapping.target.name, overwrite: true });
-      return { rejected: rejectedOf(mapping.source.namespace, upserts, refused) };
+      const refused = await insertRows(session, mapping, [upserts], { table: mapping.target.name, overwrite: true });
+      return { rejected: rejectedOf(mapping.source.namespace, [upserts], refused) };
     }),
     forget: (run, mappings, signal) => transaction(signal, () => {
       for (const mapping of mappings) session.exec(`DROP TABLE IF EXISTS ${quoted(stagingName(run, mapping))}`);
@@ -65,13 +65,12 @@ export function destination(session: Session): Destination {
 
 /** The rows and the progress of a batch, in the open transaction. */
 async function write(session: Session, run: string, batch: Batch, mapping: Mapping, { overwrite, redo }: WriteOptions): Promise<{ written: number; rejected: Rejected[] }> {
-  const rows = valuesIn(batch, mapping), { namespace } = mapping.source;
   const fate = redo ? fateOf(session, run, batch) : undefined;
-  if (fate) return { written: fate.written, rejected: rejectedOf(namespace, rows, fate.refused) };
+  if (fate) return { written: fate.written, rejected: rejectedOf(batch.namespace, valuesIn(batch, mapping), fate.refused) };
   const table = mapping.staged ? stagingName(run, mapping) : mapping.target.name;
-  const refused = await insertRows(session, mapping, rows, { table, overwrite: overwrite && !mapping.staged });
+  const refused = await insertRows(session, mapping, valuesIn(batch, mapping), { table, overwrite: overwrite && !mapping.staged });
   remember(session, run, batch, refused);
-  return { written: batch.count - refused.length, rejected: rejectedOf(namespace, rows, refused) };
+  return { written: batch.count - refused.length, rejected: rejectedOf(batch.namespace, valuesIn(batch, mapping), refused) };
 }
 
 /** `wanted`: the rows are still to come, and not in the target already. */
@@ -141,11 +140,15 @@ function preferLog(session: Session): void {
   }
 }
 
-/** Rows that came as bytes are taken apart no sooner than they are written: until then they take a fraction of the memory. */
-function valuesIn({ rows, namespace }: Batch, { source }: Mapping): readonly Row[] {
+/** Rows that came as bytes are taken apart a few at a time, no sooner than they are written: until then they take a fraction of the memory. */
+function* valuesIn({ rows, namespace }: Batch, { source }: Mapping): Iterable<readonly Row[]> {
   switch (rows.format) {
-    case 'values': return rows.rows;
-    case 'delimited': return decodeDelimited(source.columns)(rows.bytes);
+    case 'values': return yield rows.rows;
+    case 'delimited': {
+      const decode = decodeDelimited(source.columns);
+      for (const slice of slicesOf(rows.bytes)) yield decode(slice);
+      return;
+    }
     default: throw new DsyncError('internal', `sqlite: was sent ${rows.format}`, { namespace });
   }
 }

@@ -73,7 +73,10 @@ export function forgetRun(session: Session, run: string): void {
   if (session.get('SELECT 1 FROM _dsync_run') === undefined) session.exec('DROP TABLE _dsync_progress; DROP TABLE _dsync_run');
 }
 
-export function rejectedOf(namespace: string, rows: readonly Row[], refused: readonly Refusal[]): Rejected[] {
+/** The refused of the rows, which come some at a time. */
+export function rejectedOf(namespace: string, slices: Iterable<readonly Row[]>, refused: readonly Refusal[]): Rejected[] {
+  if (refused.length === 0) return [];
+  const rows = [...slices].flat();
   return refused.map(({ index, reason }) => ({ namespace, row: rows[index], reason }));
 }
 

@@ -16,19 +16,22 @@ export interface Into {
 }
 
 /**
- * Inserts rows in the open transaction, and returns those that SQLite can't hold or that the table's constraints refuse.
- * Others get their turn in between: the caller must keep them from the session.
+ * Inserts rows, which come some at a time, in the open transaction, and returns those that SQLite can't hold or that the
+ * table's constraints refuse. Others get their turn in between: the caller must keep them from the session.
  */
-export async function insertRows(session: Session, mapping: Mapping, rows: readonly Row[], into: Into): Promise<Refusal[]> {
+export async function insertRows(session: Session, mapping: Mapping, slices: Iterable<readonly Row[]>, into: Into): Promise<Refusal[]> {
   const insert = inserter(session, mapping, into), refused: Refusal[] = [];
   const many = Math.max(1, Math.floor(valuesAtOnce / mapping.target.columns.length));
-  let since = performance.now();
-  for (let start = 0; start < rows.length; start += many) {
-    refused.push(...insert(rows, start, Math.min(rows.length, start + many)));
-    if (performance.now() - since > turn) {
-      await setImmediate();
-      since = performance.now();
+  let since = performance.now(), before = 0;
+  for (const rows of slices) {
+    for (let start = 0; start < rows.length; start += many) {
+      for (const { index, reason } of insert(rows, start, Math.min(rows.length, start + many))) refused.push({ index: before + index, reason });
+      if (performance.now() - since > turn) {
+        await setImmediate();
+        since = performance.now();
+      }
     }
+    before += rows.length;
   }
   return refused;
 }
