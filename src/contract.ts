@@ -335,7 +335,8 @@ export type Event =
   /** What the ends agreed on for a namespace. */
   | { readonly kind: 'agreed'; readonly namespace: string; readonly target: string; readonly format: Format; readonly sent: Format; readonly staged: boolean; readonly losses: readonly string[] }
   | { readonly kind: 'moment'; readonly moment: Moment; readonly number: number }
-  | { readonly kind: 'planned'; readonly namespace: string; readonly tasks: number; readonly estimatedRows?: number; readonly estimatedBytes?: number }
+  /** `tasks` are those that are left; `copiedRows` are there already, from an earlier process; the estimates are of the whole table. */
+  | { readonly kind: 'planned'; readonly namespace: string; readonly tasks: number; readonly copiedRows: number; readonly estimatedRows?: number; readonly estimatedBytes?: number }
   /** More rows are durable in the destination. `seconds` is what the write took. */
   | { readonly kind: 'written'; readonly namespace: string; readonly task: string; readonly rows: number; readonly bytes: number; readonly seconds: number }
   | { readonly kind: 'task-done'; readonly namespace: string; readonly task: string; readonly rows: number }
@@ -412,7 +413,7 @@ export interface StateStore extends AsyncDisposable {
   /** Takes the flow for this process, or fails with `busy` and says which process has it; a dead process holds nothing. */
   lock(flow: string): Promise<AsyncDisposable>;
   save(state: RunState): void;
-  update(run: string, change: Partial<Pick<RunState, 'status' | 'phase' | 'mappings' | 'tasks' | 'moments' | 'summary'>>): void;
+  update(run: string, change: Partial<Pick<RunState, 'status' | 'phase' | 'config' | 'mappings' | 'tasks' | 'moments' | 'summary'>>): void;
   load(run: string): RunState | undefined;
   /** Newest first. */
   list(): readonly RunState[];

@@ -4,7 +4,7 @@ import { DsyncError } from '../errors.js';
 import { settingsOfFile } from './file.js';
 import { flagName, flags, type SettingName } from './flags.js';
 import { defaults, reasonOf, settingsSchema, type Settings } from './settings.js';
-import { absolute, literalSecrets, withoutSecrets } from './url.js';
+import { absolute, literalSecrets, withoutSecrets } from '../url.js';
 
 /** What was typed: positional arguments and flags, not parsed yet. */
 export interface Given {
@@ -74,6 +74,14 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
     ...paceOf(all), verify: all.verify,
   };
+}
+
+/** The stored configuration with the URLs that a resumed run is given now. */
+export function writtenAnew(config: StoredConfig, settings: Settings, folder: string): StoredConfig {
+  return (['source', 'destination'] as const).reduce((stored, end) => {
+    const url = settings[end] && absolute(settings[end], folder);
+    return url ? { ...stored, [end]: withoutSecrets(url), secrets: { ...stored.secrets, [end]: literalSecrets(url) } } : stored;
+  }, config);
 }
 
 /** What only says how fast: a run may be resumed with others. */

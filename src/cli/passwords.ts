@@ -1,7 +1,7 @@
 import { DsyncError } from '../errors.js';
 import type { StoredConfig } from './config.js';
 import type { Surroundings } from './surroundings.js';
-import { absolute, expanded, hasPassword, schemeOf, withoutSecrets, withPassword, type End } from './url.js';
+import { absolute, expanded, hasPassword, schemeOf, withoutSecrets, withPassword, type End } from '../url.js';
 
 const driverVariables: Readonly<Record<string, string>> = { postgres: 'PGPASSWORD', postgresql: 'PGPASSWORD', mysql: 'MYSQL_PWD', mariadb: 'MYSQL_PWD' };
 

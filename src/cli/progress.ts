@@ -4,13 +4,12 @@ import { bytes, count, counted, duration } from './text.js';
 /** How far one namespace is. */
 export interface NamespaceProgress {
   readonly namespace: string;
+  /** Those that an earlier process has copied count, too. */
   rows: number;
   bytes: number;
   /** Absent if nobody knows. Grows when more rows come than were estimated. */
   estimate: number | undefined;
   exceeded: boolean;
-  /** An earlier process may have copied a part: `rows` are only those of this one. */
-  resumed: boolean;
   state: 'waiting' | 'copying' | 'copied' | 'verifying' | 'done';
   tasksLeft: number;
   parts: number;
@@ -42,8 +41,6 @@ export class Progress {
   #rows = 0;
   #bytes = 0;
   phase: Phase = 'check';
-  /** Rows that an earlier process has copied are not among the events: no share of an estimate can be told. */
-  #resumed = false;
 
   constructor(now: () => number = () => performance.now() / 1000) {
     this.#now = now;
@@ -56,9 +53,8 @@ export class Progress {
 
   take(event: Event): void {
     switch (event.kind) {
-      case 'run': this.#resumed = event.resumed; break;
       case 'phase': this.#enter(event.phase); break;
-      case 'planned': Object.assign(this.#of(event.namespace), { estimate: this.#resumed ? undefined : known(event.estimatedRows), tasksLeft: event.tasks, resumed: this.#resumed }); break;
+      case 'planned': this.#planned(this.#of(event.namespace), event); break;
       case 'written': this.#written(this.#of(event.namespace), event.rows, event.bytes); break;
       case 'task-done': this.#taskDone(this.#of(event.namespace)); break;
       case 'finished': this.#of(event.namespace).state = 'copied'; break;
@@ -84,9 +80,14 @@ export class Progress {
   #of(namespace: string): NamespaceProgress {
     const known = this.#namespaces.get(namespace);
     if (known) return known;
-    const fresh: NamespaceProgress = { namespace, rows: 0, bytes: 0, estimate: undefined, exceeded: false, resumed: false, state: 'waiting', tasksLeft: 1, parts: 0, ofParts: 0 };
+    const fresh: NamespaceProgress = { namespace, rows: 0, bytes: 0, estimate: undefined, exceeded: false, state: 'waiting', tasksLeft: 1, parts: 0, ofParts: 0 };
     this.#namespaces.set(namespace, fresh);
     return fresh;
+  }
+
+  #planned(one: NamespaceProgress, { tasks, copiedRows, estimatedRows }: Extract<Event, { kind: 'planned' }>): void {
+    this.#rows += copiedRows - one.rows;
+    Object.assign(one, { rows: copiedRows, estimate: known(estimatedRows), tasksLeft: tasks, state: tasks === 0 ? 'copied' : 'waiting' });
   }
 
   #written(one: NamespaceProgress, rows: number, bytes: number): void {
@@ -126,10 +127,9 @@ export function percent(one: Pick<NamespaceProgress, 'rows' | 'estimate' | 'stat
   return one.estimate ? Math.min(99, Math.floor((100 * one.rows) / one.estimate)) : undefined;
 }
 
-/** `1,200 of ~5,000 rows (24 %)`; says when there were more than estimated, and when some were there before. */
+/** `1,200 of ~5,000 rows (24 %)`; says when there were more than estimated. */
 export function rowsText(one: NamespaceProgress): string {
   const share = percent(one);
-  if (one.resumed) return share === 100 ? `100 %, ${counted(one.rows, 'row')} of it now` : `${counted(one.rows, 'row')} more`;
   if (share === undefined) return counted(one.rows, 'row');
   if (share === 100) return `${counted(one.rows, 'row')} (100 %)`;
   return `${count(one.rows)} of ~${count(one.estimate ?? 0)} rows (${share} %)${one.exceeded ? ', more than estimated' : ''}`;

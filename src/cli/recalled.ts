@@ -1,16 +1,16 @@
 import type { RunState } from '../contract.js';
 import type { Ports, RunConfig } from '../coordinator/config.js';
 import { DsyncError } from '../errors.js';
-import { paceOf, restoredConfig, runConfigOf, type StoredConfig } from './config.js';
+import { paceOf, restoredConfig, runConfigOf, writtenAnew, type StoredConfig } from './config.js';
 import { connectable, recalled } from './passwords.js';
 import type { Session, Store } from './perform.js';
 import { defaults, type Settings } from './settings.js';
-import type { End } from './url.js';
+import type { End } from '../url.js';
 
 /** A stored run as it goes on now: its own configuration, at another pace if one is given, with passwords found anew. */
 export async function recalledRun(session: Session, state: RunState): Promise<{ config: RunConfig; ports: Ports }> {
   const { settings, around } = session;
-  const stored = { ...restoredConfig(state.run, state.config), ...newPace(settings) };
+  const stored = writtenAnew({ ...restoredConfig(state.run, state.config), ...newPace(settings) }, settings, around.folder);
   const urlOf = async (end: End) => {
     const given = settings[end];
     const url = given === undefined ? await recalled(stored, end, state.run, around, session.signal) : connectable(given, around.env, end, around.folder);

@@ -1,4 +1,4 @@
-import { scrubber } from './url.js';
+import { scrubber } from '../url.js';
 import type { Output } from './surroundings.js';
 
 /** All that is printed or logged passes here, and loses the passwords of the run's URLs on the way. */

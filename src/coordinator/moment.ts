@@ -21,7 +21,7 @@ export async function runInOneMoment(run: Run): Promise<void> {
   run.moments = [...run.moments, snapshot.moment];
   run.store.update(run.id, { moments: run.moments });
   run.emit({ kind: 'moment', moment: snapshot.moment, number });
-  await plan(run, snapshot);
+  await plan(run, progress, snapshot);
   const works = worksOf(run, progress);
   await copyAll(run, works, snapshot, number);
   await finishAll(run, works);
@@ -29,15 +29,19 @@ export async function runInOneMoment(run: Run): Promise<void> {
 }
 
 /** Divides the tables into tasks, once in a run's life, and remembers them before any row is read. */
-async function plan(run: Run, snapshot: Snapshot): Promise<void> {
+async function plan(run: Run, progress: readonly ProgressRow[], snapshot: Snapshot): Promise<void> {
   enter(run, 'plan');
-  const tasks = run.tasks.length > 0 ? run.tasks : (await Promise.all(run.mappings.map((mapping) => tasksOf(mapping, run, snapshot)))).flat();
-  run.tasks = tasks;
-  run.store.update(run.id, { tasks });
-  for (const { source } of run.mappings) {
-    const count = tasks.filter((task) => task.namespace === source.namespace).length;
-    run.emit({ kind: 'planned', namespace: source.namespace, tasks: count, estimatedRows: source.estimatedRows, estimatedBytes: source.estimatedBytes });
-  }
+  run.tasks = run.tasks.length > 0 ? run.tasks : (await Promise.all(run.mappings.map((mapping) => tasksOf(mapping, run, snapshot)))).flat();
+  run.store.update(run.id, { tasks: run.tasks });
+  for (const mapping of run.mappings) run.emit({ kind: 'planned', ...leftOf(mapping, run.tasks, progress) });
+}
+
+/** What there is to copy of a table, and what the destination has of it. */
+function leftOf({ source, staged }: Mapping, tasks: readonly Task[], progress: readonly ProgressRow[]) {
+  const { namespace, estimatedRows, estimatedBytes } = source, far = reached(progress);
+  const own = tasks.filter((task) => task.namespace === namespace);
+  const copiedRows = staged ? 0 : own.reduce((sum, task) => sum + (far.get(task.id)?.rows ?? 0), 0);
+  return { namespace, tasks: own.filter((task) => !far.get(task.id)?.done).length, copiedRows, estimatedRows, estimatedBytes };
 }
 
 /** Some tasks for each reader, none too small to be worth a query and none so large that little can be resumed. */

@@ -40,7 +40,7 @@ export async function resume(state: RunState, config: RunConfig, ports: Ports): 
     await refuseOtherShapes(state, config, source, ports.signal);
     if (state.moments.length > 0 && !(await destination.progress(state.run, ports.signal))) throw vanished(state.run);
     announce(state.mappings, inner, source, destination);
-    inner.store.update(state.run, { status: 'running' });
+    inner.store.update(state.run, { status: 'running', config: inner.storedConfig });
     return goOn(runOf(state, config, inner, source, destination), tally);
   });
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { withoutSecrets } from '../cli/url.js';
+import { withoutSecrets } from '../url.js';
 
 /** What makes a flow: the same ends, selection and filters are the same flow, in whatever order they are given and with whatever password. */
 export interface FlowParts {

@@ -68,9 +68,9 @@ class SqliteStore implements StateStore {
 
   update(run: string, change: Parameters<StateStore['update']>[1]): void {
     const { changes } = this.#run(
-      `UPDATE runs SET updated_at = ?, status = coalesce(?, status), phase = coalesce(?, phase), mappings = coalesce(?, mappings),
+      `UPDATE runs SET updated_at = ?, status = coalesce(?, status), phase = coalesce(?, phase), config = coalesce(?, config), mappings = coalesce(?, mappings),
          tasks = coalesce(?, tasks), moments = coalesce(?, moments), summary = coalesce(?, summary) WHERE run = ?`,
-      new Date().toISOString(), change.status ?? null, change.phase ?? null, optional(change.mappings),
+      new Date().toISOString(), change.status ?? null, change.phase ?? null, optional(change.config), optional(change.mappings),
       optional(change.tasks), optional(change.moments), this.#summary(change.summary), run,
     );
     if (changes === 0) throw new DsyncError('state', `the run ${run} is no longer in the state folder ${this.folder}`);

@@ -31,7 +31,7 @@ describe('a sync that succeeds', () => {
   test('logs to a file what it logs to people, and more', async () => {
     const folder = freshFolder();
     await type(['sync', ...ends, '--log-file', 'logs/dsync.log', '--log-level', 'error'], { folder, actions: { sync: async (config, ports) => {
-      ports.emit({ kind: 'planned', namespace: 'orders', tasks: 3 });
+      ports.emit({ kind: 'planned', namespace: 'orders', tasks: 3, copiedRows: 0 });
       return well.sync(config, ports);
     } } });
     const records = readFileSync(join(folder, 'logs', 'dsync.log'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { msg: string });
@@ -258,6 +258,13 @@ describe('a password that resume needs again', () => {
     expect(resumed[0].config.source).toBe('postgres://ada:new@db1/shop');
   });
 
+  test('is not needed again for a URL that was moved: the run keeps the new one, without its password', async () => {
+    const { folder } = await leftBehind([{ status: 'interrupted' }], source);
+    let kept: unknown;
+    await type(['resume', '--source', 'postgres://ada:new@db2/shop'], { folder, actions: { resume: async (_, __, ports) => { kept = ports.storedConfig; return report(); } } });
+    expect(kept).toMatchObject({ source: 'postgres://ada@db2/shop', secrets: { source: 'password', destination: 'none' } });
+  });
+
   test('comes from the variable that the URL named', async () => {
     const folder = freshFolder();
     await type(['sync', 'postgres://ada:${PW}@db1/shop', 'null:'], { folder, env: { PW: 'one' }, actions: { sync: async (config, ports) => { await begin(config, ports, { status: 'interrupted' }); return report(); } } });
@@ -362,7 +369,7 @@ test('a source alone is examined', async () => {
 
 test('in a terminal, what is logged stands above the bars and nothing is lost at the end', async () => {
   const { stderr, status } = await type(['sync', ...ends], { terminal: true, actions: { sync: async (config, ports) => {
-    ports.emit({ kind: 'planned', namespace: 'orders', tasks: 1, estimatedRows: 100 });
+    ports.emit({ kind: 'planned', namespace: 'orders', tasks: 1, copiedRows: 0, estimatedRows: 100 });
     ports.emit({ kind: 'phase', phase: 'copy' });
     ports.emit({ kind: 'written', namespace: 'orders', task: 'orders#1', rows: 42, bytes: 4200, seconds: 0.1 });
     ports.emit({ kind: 'retry', end: 'destination', attempt: 1, waitSeconds: 1, error: 'deadlock' });

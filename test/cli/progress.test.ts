@@ -9,7 +9,7 @@ function clocked() {
   const written = (namespace: string, rows: number): Event => ({ kind: 'written', namespace, task: `${namespace}#1`, rows, bytes: rows * 100, seconds: 0 });
   return {
     progress,
-    planned: (namespace: string, estimatedRows?: number, tasks = 1) => progress.take({ kind: 'planned', namespace, tasks, estimatedRows }),
+    planned: (namespace: string, estimatedRows?: number, tasks = 1, copiedRows = 0) => progress.take({ kind: 'planned', namespace, tasks, copiedRows, estimatedRows }),
     write: (namespace: string, rows: number, after = 0) => { now += after; progress.take(written(namespace, rows)); },
     taskDone: (namespace: string, rows: number) => progress.take({ kind: 'task-done', namespace, task: `${namespace}#1`, rows }),
     of: (namespace: string) => progress.namespaces.find((one) => one.namespace === namespace)!,
@@ -58,15 +58,25 @@ describe('the progress of a namespace', () => {
 });
 
 describe('a resumed run', () => {
-  test('claims no share of what an earlier process may have copied', () => {
+  test('goes on counting where the earlier process stopped, and tells the rate of its own rows', () => {
     const { progress, planned, write, taskDone, of } = clocked();
-    progress.take({ kind: 'run', run: 'r', flow: 'f', resumed: true });
-    planned('orders', 5000);
+    planned('orders', 5000, 1, 3000);
+    planned('lines', 100, 0, 100);
     progress.take({ kind: 'phase', phase: 'copy' });
     write('orders', 1200, 1);
-    expect([rowsText(of('orders')), totalText(progress.total())]).toEqual(['1,200 rows more', '1,200 rows, 1,200 rows/s, 120.0 kB/s']);
+    expect([rowsText(of('orders')), totalText(progress.total())]).toEqual(['4,200 of ~5,000 rows (84 %)', '4,300 of ~5,100 rows, ~0.67 s left, 1,200 rows/s, 120.0 kB/s']);
+    expect(rowsText(of('lines'))).toBe('100 rows (100 %)');
     taskDone('orders', 5000);
-    expect(rowsText(of('orders'))).toBe('100 %, 1,200 rows of it now');
+    expect(rowsText(of('orders'))).toBe('4,200 rows (100 %)');
+  });
+
+  test('under a second moment begins with what is there by then', () => {
+    const { planned, write, of } = clocked();
+    planned('orders', 5000);
+    write('orders', 1200);
+    planned('orders', 5000, 1, 1000);
+    write('orders', 500);
+    expect(rowsText(of('orders'))).toBe('1,500 of ~5,000 rows (30 %)');
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { absolute, expanded, hasPassword, literalSecrets, scrubber, withoutSecrets, withPassword } from '../../src/cli/url.js';
+import { absolute, expanded, hasPassword, literalSecrets, scrubber, withoutSecrets, withPassword } from '../../src/url.js';
 
 describe('a URL without its secrets', () => {
   test.each([

@@ -183,6 +183,13 @@ describe('a resumed sync', () => {
     expect(contents(to, 'b')).toEqual(contents(from, 'b'));
   });
 
+  it('keeps the configuration that it was given, for the next time', async () => {
+    createTable(from, shape('a'), rowsTo(100));
+    await stoppedAfter(4);
+    await resume(store.load('r1')!, config, { ...ports(), storedConfig: { moved: true } });
+    expect(store.load('r1')).toMatchObject({ status: 'done', config: { moved: true } });
+  });
+
   it('copies an interrupted table without a key anew', async () => {
     createTable(from, shape('log', []), Array.from({ length: 50 }, (_, i) => [i % 3, 'x']));
     await stoppedAfter(2);

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { DsyncError } from '../errors.js';
+import { DsyncError } from './errors.js';
 
 /**
  * The one place that knows where passwords stand in URLs. Names in `${…}` are no secrets: they stay as they are written.
