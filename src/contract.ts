@@ -152,6 +152,8 @@ export interface Batch {
   readonly bytes: number;
   /** Absent where the source can't go on inside a task: then it is read again from its start. */
   readonly cursor?: Cursor;
+  /** Rows among these that no destination is sent, because a value is none of its column's type; `count` leaves them out. */
+  readonly rejected?: readonly Rejected[];
 }
 
 /** In band after a task's last batch: everything sent before it with the same task belongs together. */

@@ -1,9 +1,11 @@
 import pLimit from 'p-limit';
 import { Channel } from '../channel/channel.js';
 import { Ledger } from '../channel/ledger.js';
-import type { Barrier, Batch, Destination, Emit, Mapping, ReadJob, Rejected, Snapshot } from '../contract.js';
+import type { Barrier, Batch, Destination, Emit, Mapping, ReadJob, Rejected, Row, Rows, Snapshot } from '../contract.js';
 import { DsyncError, located } from '../errors.js';
+import { bytesOfRow } from '../source/batches.js';
 import { codec, type Agreement, type Codec } from '../values/codec.js';
+import { mayMisfit, misfits } from '../values/misfits.js';
 
 /** One task that is to be read now. */
 export interface CopyJob { readonly read: ReadJob; readonly table: CopyTable }
@@ -37,13 +39,13 @@ export async function copy(jobs: readonly CopyJob[], snapshot: Snapshot, limits:
   const onAbort = () => channel.fail(ports.signal.reason);
   ports.signal.addEventListener('abort', onAbort, { once: true });
   try {
-    const codecs = codecsOf(jobs);
+    const codecs = codecsOf(jobs.map((job) => job.table));
     const ledger = new Ledger();
     for (const job of jobs) ledger.startAt(job.read.task.id, job.read.sequence);
     const writers = Array.from({ length: limits.concurrency }, () => write(channel, ledger, codecs, { ...ports, signal }).catch((error: unknown) => { fail(error); throw error; }));
     // Settled from the start: a writer may fail while the readers are still on their way out, and nobody would hear of it.
     const written = Promise.allSettled(writers);
-    const reading = readAll(jobs, snapshot, channel, limits.concurrency, { ...ports, signal });
+    const reading = readAll(jobs, snapshot, channel, codecs, limits.concurrency, { ...ports, signal });
     const lost = await reading.then(() => undefined, (error: unknown) => {
       if (!(error instanceof DsyncError && error.code === 'source-lost')) fail(error);
       return { error };
@@ -56,11 +58,11 @@ export async function copy(jobs: readonly CopyJob[], snapshot: Snapshot, limits:
   }
 }
 
-async function readAll(jobs: readonly CopyJob[], snapshot: Snapshot, channel: Channel<Message>, concurrency: number, ports: CopyPorts): Promise<void> {
+async function readAll(jobs: readonly CopyJob[], snapshot: Snapshot, channel: Channel<Message>, codecs: Codecs, concurrency: number, ports: CopyPorts): Promise<void> {
   const stop = new AbortController();
   const limit = pLimit(concurrency);
   const signal = AbortSignal.any([ports.signal, stop.signal]);
-  const reading = jobs.map((job) => limit(() => signal.aborted ? Promise.reject(signal.reason) : read(job, snapshot, channel, { ...ports, signal })).catch((error: unknown) => {
+  const reading = jobs.map((job) => limit(() => signal.aborted ? Promise.reject(signal.reason) : read(job, snapshot, channel, codecs.get(job.table)!.before, { ...ports, signal })).catch((error: unknown) => {
     const failure = signal.aborted ? error : located(error, { namespace: job.read.task.namespace, task: job.read.task.id });
     stop.abort(failure);
     throw failure;
@@ -69,19 +71,20 @@ async function readAll(jobs: readonly CopyJob[], snapshot: Snapshot, channel: Ch
   if (stop.signal.aborted) throw stop.signal.reason;
 }
 
-async function read(job: CopyJob, snapshot: Snapshot, channel: Channel<Message>, ports: CopyPorts): Promise<void> {
+async function read(job: CopyJob, snapshot: Snapshot, channel: Channel<Message>, convert: Convert, ports: CopyPorts): Promise<void> {
   const { task } = job.read;
-  let sequence = job.read.sequence, rows = 0;
+  let sequence = job.read.sequence, count = 0;
   for await (const batch of snapshot.read(job.read, ports.signal)) {
-    if (rows === 0) ports.begun(task.id);
+    if (sequence === job.read.sequence) ports.begun(task.id);
     sequence = batch.sequence + 1;
-    rows += batch.count;
-    await channel.send({ kind: 'batch', batch, table: job.table }, batch.bytes);
+    const converted = convert(batch);
+    count += converted.count;
+    await channel.send({ kind: 'batch', batch: converted, table: job.table }, converted.bytes);
   }
-  await channel.send({ kind: 'task-done', task: task.id, namespace: task.namespace, sequence, rows }, 0);
+  await channel.send({ kind: 'task-done', task: task.id, namespace: task.namespace, sequence, rows: count }, 0);
 }
 
-async function write(channel: Channel<Message>, ledger: Ledger, codecs: ReadonlyMap<CopyTable, Codec>, ports: CopyPorts): Promise<void> {
+async function write(channel: Channel<Message>, ledger: Ledger, codecs: Codecs, ports: CopyPorts): Promise<void> {
   for (let message = await channel.receive(); message; message = await channel.receive()) {
     const { task, namespace } = message.kind === 'batch' ? message.batch : message;
     try {
@@ -93,13 +96,13 @@ async function write(channel: Channel<Message>, ledger: Ledger, codecs: Readonly
   }
 }
 
-async function writeBatch(message: Extract<Message, { kind: 'batch' }>, channel: Channel<Message>, ledger: Ledger, codecs: ReadonlyMap<CopyTable, Codec>, ports: CopyPorts): Promise<Barrier | undefined> {
+async function writeBatch(message: Extract<Message, { kind: 'batch' }>, channel: Channel<Message>, ledger: Ledger, codecs: Codecs, ports: CopyPorts): Promise<Barrier | undefined> {
   const { batch, table } = message;
   const start = performance.now();
-  const rows = codecs.get(table)!(batch.rows);
-  const result = await ports.destination.write(ports.run, { ...batch, rows }, table.mapping, { overwrite: table.overwrite, redo: false }, ports.signal);
+  const result = await ports.destination.write(ports.run, codecs.get(table)!.after(batch), table.mapping, { overwrite: table.overwrite, redo: false }, ports.signal);
   channel.release(batch.bytes);
-  if (result.rejected.length > 0) ports.rejected(table.mapping, result.rejected);
+  const rejected = [...batch.rejected ?? [], ...result.rejected];
+  if (rejected.length > 0) ports.rejected(table.mapping, rejected);
   const seconds = (performance.now() - start) / 1000;
   ports.emit({ kind: 'written', namespace: batch.namespace, task: batch.task, rows: result.written, bytes: batch.bytes, seconds });
   return ledger.landed(batch.task, batch.sequence);
@@ -110,8 +113,34 @@ async function finishTask(barrier: Barrier, ports: CopyPorts): Promise<void> {
   ports.emit({ kind: 'task-done', namespace: barrier.namespace, task: barrier.task, rows: barrier.rows });
 }
 
-function codecsOf(jobs: readonly CopyJob[]): ReadonlyMap<CopyTable, Codec> {
-  return new Map([...new Set(jobs.map((job) => job.table))].map((table) => [table, codec(table.agreement, table.mapping)]));
+type Convert = (batch: Batch) => Batch;
+
+/** A table's conversion, on the side of the channel where rows are JavaScript values: they wait in it as bytes, which take less memory. */
+type Codecs = ReadonlyMap<CopyTable, { readonly before: Convert; readonly after: Convert }>;
+
+function codecsOf(tables: readonly CopyTable[]): Codecs {
+  return new Map([...new Set(tables)].map((table) => {
+    const convert = codec(table.agreement, table.mapping);
+    if (table.agreement.read === 'values') return [table, { before: fromValues(table.mapping, convert), after: (batch) => batch }];
+    return [table, { before: (batch) => batch, after: (batch) => ({ ...batch, rows: convert(batch.rows) }) }];
+  }));
+}
+
+function fromValues(mapping: Mapping, convert: Codec): Convert {
+  const divide = mayMisfit(mapping) ? misfits(mapping.source) : (rows: readonly Row[]) => ({ fit: rows, rejected: [] });
+  return (batch) => {
+    const { fit, rejected } = divide((batch.rows as Extract<Rows, { format: 'values' }>).rows);
+    const rows = convert({ format: 'values', rows: fit });
+    return { ...batch, rows, count: fit.length, bytes: sizeOf(rows), ...(rejected.length > 0 && { rejected }) };
+  };
+}
+
+function sizeOf(rows: Rows): number {
+  switch (rows.format) {
+    case 'values': return rows.rows.reduce((sum, row) => sum + bytesOfRow(row), 0);
+    case 'bson': return rows.documents.reduce((sum, document) => sum + document.length, 0);
+    default: return rows.bytes.length;
+  }
 }
 
 async function throwFirst(results: readonly PromiseSettledResult<void>[], signal: AbortSignal): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Format, Mapping, Rows } from '../contract.js';
 import { DsyncError } from '../errors.js';
-import { decodeDelimited, encodeDelimited } from './delimited.js';
+import { decodeDelimited, encodeDelimited, slicesOf } from './delimited.js';
 import { decodeRows, encodeRows, toExtendedJson } from './bson.js';
 
 export type Codec = (rows: Rows) => Rows;
@@ -23,14 +23,46 @@ export function agree(source: readonly Format[], destination: readonly Format[])
 }
 
 /** Compiles the conversion of a table's rows, once per table. Same format: the rows pass untouched. */
-export function codec(agreement: Agreement, mapping: Mapping): Codec {
-  const { read, write } = agreement;
+export function codec({ read, write }: Agreement, mapping: Mapping): Codec {
   if (read === write) return (rows) => rows;
   const decode = decoder(read, mapping), encode = encoder(write, mapping);
-  return (rows) => encode(decode(rows));
+  return (rows) => {
+    const slices = [...slicedRows(rows)];
+    return slices.length > 1 ? joined(slices.map((slice) => encode(decode(slice)))) : encode(decode(rows));
+  };
 }
 
 type Values = Extract<Rows, { format: 'values' }>['rows'];
+
+const sliceRows = 200;
+
+/** The values between two formats cost many times their bytes: a few rows at a time, they are gone before anybody notices. */
+function* slicedRows(rows: Rows): Iterable<Rows> {
+  switch (rows.format) {
+    case 'values': return yield* chunks(rows.rows, (slice) => ({ ...rows, rows: slice }));
+    case 'bson': return yield* chunks(rows.documents, (slice) => ({ ...rows, documents: slice }));
+    case 'delimited': {
+      for (const bytes of slicesOf(rows.bytes)) yield { ...rows, bytes };
+      return;
+    }
+    case 'pg-binary': return yield rows;
+    default: return rows satisfies never;
+  }
+}
+
+function* chunks<T>(all: readonly T[], rowsOf: (slice: readonly T[]) => Rows): Iterable<Rows> {
+  for (let start = 0; start < all.length; start += sliceRows) yield rowsOf(all.slice(start, start + sliceRows));
+}
+
+function joined(slices: readonly Rows[]): Rows {
+  const [first] = slices;
+  switch (first.format) {
+    case 'values': return { ...first, rows: (slices as typeof first[]).flatMap(({ rows }) => rows) };
+    case 'bson': return { ...first, documents: (slices as typeof first[]).flatMap(({ documents }) => documents) };
+    case 'delimited': case 'pg-binary': return { ...first, bytes: Buffer.concat((slices as typeof first[]).map(({ bytes }) => bytes)) };
+    default: return first satisfies never;
+  }
+}
 
 function canConvert(from: Format, to: Format): boolean {
   return from !== 'pg-binary' && to !== 'pg-binary';

@@ -1,6 +1,5 @@
 import type { Mapping, OpenOptions, Rejected, Row, Shape } from '../../src/contract.js';
 import { connectorFor } from '../../src/connectors/index.js';
-import { withoutMisfits } from '../../src/destination/misfits.js';
 import { agree, codec } from '../../src/values/codec.js';
 import { collect } from './source-promises.js';
 
@@ -13,7 +12,7 @@ export interface Copied { readonly mappings: readonly Mapping[]; readonly reject
 /** The least that a copy is, without the coordinator: every table, from its plan to its finish. */
 export async function copyPlainly(from: string, to: string): Promise<Copied> {
   await using source = await (await connectorFor(from)).openSource!(from, options);
-  const bare = await (await connectorFor(to)).openDestination!(to, options), destination = withoutMisfits(bare);
+  await using destination = await (await connectorFor(to)).openDestination!(to, options);
   const shapes = await source.shapes(all, signal), mappings: Mapping[] = [], rejected: Rejected[] = [];
   const snapshot = await source.snapshot(shapes, signal);
   await destination.begin('copy', signal);
@@ -24,7 +23,7 @@ export async function copyPlainly(from: string, to: string): Promise<Copied> {
     for (const task of tasks) {
       for await (const batch of snapshot.read({ task, shape, format: agreement.read, sequence: 0 }, signal)) {
         const outcome = await destination.write('copy', { ...batch, rows: convert(batch.rows) }, mapping, { overwrite: false, redo: false }, signal);
-        rejected.push(...outcome.rejected);
+        rejected.push(...batch.rejected ?? [], ...outcome.rejected);
       }
       await destination.taskDone('copy', { kind: 'task-done', task: task.id, namespace: task.namespace, sequence: 0, rows: 0 }, signal);
     }
@@ -33,7 +32,6 @@ export async function copyPlainly(from: string, to: string): Promise<Copied> {
   }
   await destination.forget('copy', mappings, signal);
   await snapshot[Symbol.asyncDispose]();
-  await bare[Symbol.asyncDispose]();
   return { mappings, rejected };
 }
 

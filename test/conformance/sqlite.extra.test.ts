@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { connectorFor } from '../../src/connectors/index.js';
-import type { Batch, Destination, Mapping, OpenOptions, Row, Shape, Value } from '../../src/contract.js';
-import { withoutMisfits } from '../../src/destination/misfits.js';
+import type { Batch, Destination, OpenOptions, Row, Shape, Value } from '../../src/contract.js';
 import { copyPlainly, lookAt } from './copying.js';
 import { items, shapeOf } from './samples.js';
+import { collect } from './source-promises.js';
 
 const signal = new AbortController().signal;
 const options: OpenOptions = { signal, connections: 2, batchBytes: 100_000 };
@@ -185,19 +185,18 @@ describe('what stands in a SQLite file', () => {
   });
 
   test('goes to other engines as far as it fits; the rest is rejected, each row with its reason', async () => {
-    const seen: Batch[] = [], mapping: Mapping = { source: { ...shapeOf(items), engine: 'sqlite' }, target: shapeOf(items), fidelity: [], existed: false, staged: false };
-    const bare = { write: async (_run: string, batch: Batch) => { seen.push(batch); return { written: batch.count, rejected: [] }; }, mend: async () => ({ rejected: [] }) } as unknown as Destination;
-    const good: Row[] = [[1n, 'a', 5, Buffer.from([1])], [2n, null, null, null]];
-    const bad: Row[] = [['x', 'a', 5, null], [3n, Buffer.from([1]), 5, null], [4n, 'a', 'five', null], [5n, 'a', 5, 'text'], [6n, 'a', 1.5, null], [1.5, null, null, null]];
-    const destination = withoutMisfits(bare), rows = [good[0], ...bad, good[1]];
-    const outcome = await destination.write('r', batchOf(rows), mapping, { overwrite: false, redo: false }, signal);
-    expect(outcome.written).toBe(2);
-    expect(outcome.rejected.map(({ row }) => row)).toEqual(bad);
-    expect(outcome.rejected.map(({ reason }) => reason)[1]).toBe('the value of note is no text but a blob');
-    expect(seen).toMatchObject([{ count: 2, rows: { rows: good } }]);
-    expect((await destination.mend('r', mapping, { upserts: rows, deletes: [] }, signal)).rejected.map(({ row }) => row)).toEqual(bad);
-    await destination.write('r', batchOf(rows), { ...mapping, target: { ...mapping.target, engine: 'sqlite' } }, { overwrite: false, redo: false }, signal);
-    expect(seen[1].count).toBe(rows.length);
+    make('from', 'CREATE TABLE t (id INTEGER PRIMARY KEY, note TEXT, n INT, x BLOB)',
+      "INSERT INTO t VALUES (1, 'a', 5, x'01'), (2, x'41', 5, NULL), (3, CAST(x'80ff41' AS TEXT), 5, NULL), (4, 'a', 'five', NULL), (5, 'a', 5, 'text'), (6, NULL, NULL, NULL)");
+    await using source = await (await connectorFor(url('from'))).openSource!(url('from'), options);
+    const declared = { note: { kind: 'text' }, n: { kind: 'int', bits: 64, signed: true }, x: { kind: 'bytes' } } as const;
+    const [found] = await source.shapes(all, signal), shape: Shape = { ...found, columns: found.columns.map((column) => ({ ...column, type: declared[column.name as keyof typeof declared] ?? column.type })) };
+    await using snapshot = await source.snapshot([shape], signal);
+    const batches = await collect(snapshot.read({ task: { id: 't#0', namespace: 't' }, shape, format: 'delimited', sequence: 0 }, signal));
+    expect(batches.map(({ rows, count }) => [Buffer.from((rows as { bytes: Uint8Array }).bytes).toString(), count])).toEqual([['1\ta\t5\t\\\\x01\n6\t\\N\t\\N\t\\N\n', 2]]);
+    expect(batches[0].rejected!.map(({ row, reason }) => [row[0], reason])).toEqual([
+      [2n, 'the value of note is no TEXT but a blob, or text that is not UTF-8'], [3n, 'the value of note is no TEXT but a blob, or text that is not UTF-8'],
+      [4n, 'the value of n is no INT but text'], [5n, 'the value of x is no BLOB but text'],
+    ]);
   });
 });
 

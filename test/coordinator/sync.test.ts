@@ -157,6 +157,14 @@ describe('a sync', () => {
   });
 });
 
+describe('rows of a source whose values are not of their columns\' types', () => {
+  it('are rejected, and the rest is copied', async () => {
+    createTable(from, { ...shape('a'), engine: 'sqlite' }, [[1, 'x'], [2, Buffer.from('x')], [3, 'y']]);
+    expect(await sync(config, ports())).toMatchObject({ status: 'rejected', exitStatus: 6, rows: 2, rejected: { count: 1 } });
+    expect(contents(to, 'a')).toEqual(['1|x', '3|y']);
+  });
+});
+
 describe('a resumed sync', () => {
   /** Stops a sync after so many durable batches, as a kill would: nothing of it is told to anybody. */
   async function stoppedAfter(batches: number, change: Partial<RunConfig> = {}): Promise<void> {

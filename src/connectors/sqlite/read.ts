@@ -2,7 +2,7 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import { setImmediate } from 'node:timers/promises';
 import type { Batch, Column, OpenOptions, ReadJob, Value } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
-import { bytesOfRow, gather } from '../../source/batches.js';
+import { bytesOfRow, gather, gatherLines } from '../../source/batches.js';
 import { parseKey, spellKey } from '../../source/keys.js';
 import { sizeOf, type Table } from './catalogue.js';
 import { all, behind, between, brokenKey, nativeOf, orderOf, userCondition, type Condition } from './paging.js';
@@ -16,10 +16,12 @@ import { affinityOf, valueReader } from './types.js';
  */
 
 const pageRows = 1000;
+/** Rows that are values wait as objects, and large batches of them outlive the cheap garbage collection: the process would take twice the memory. */
+const mostValueBytes = 1 << 20;
 
 /** A task's rows in the order of the row number, or of the key where there is none. */
 export async function* read(session: Session, table: Table, job: ReadJob, options: OpenOptions, signal: AbortSignal): AsyncIterable<Batch> {
-  const open = gather(job, options);
+  const open = job.format === 'delimited' ? gatherLines(job, options) : gather(job, { ...options, batchBytes: Math.min(options.batchBytes, mostValueBytes) });
   const page = pager(session, table, job, options.batchBytes);
   let place: readonly Native[] | undefined = job.after === undefined ? undefined : parseKey(job.after).map(nativeOf);
   const close = () => open.take(spellKey(place!));

@@ -10,7 +10,7 @@ import { affinityOf, largestInteger, valueReader } from './types.js';
  * The verifier's way in: pages between two places, whose cells the driver decodes. It shares neither with the copy.
  */
 
-const pageRows = 1000, pageBytes = 1 << 20;
+const pageRows = 250, pageBytes = 1 << 20;
 
 /** The rows of a part, page by page. */
 export async function* scan(session: Session, table: Table, { shape, part, where }: ScanJob, signal: AbortSignal): AsyncIterable<readonly Row[]> {

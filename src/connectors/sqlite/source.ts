@@ -5,9 +5,6 @@ import { checkSource } from './check.js';
 import { identityOf, type Session } from './session.js';
 import { snapshot } from './snapshot.js';
 
-/** Rows that are values wait as objects, and large batches of them outlive the cheap garbage collection: the process would take twice the memory. */
-const mostBatchBytes = 1 << 20;
-
 export function source(session: Session, options: OpenOptions): Source {
   return {
     engine: 'sqlite',
@@ -15,8 +12,9 @@ export function source(session: Session, options: OpenOptions): Source {
     identity: async () => identityOf(session.file),
     check: async (): Promise<readonly Finding[]> => checkSource(session),
     shapes: async (selection) => tableNames(session).filter(selects(selection)).sort().map((name) => shapeOf(session, readTable(session, name)!)),
-    formats: () => ['values'],
-    snapshot: async () => snapshot(session.file, { ...options, batchBytes: Math.min(options.batchBytes, mostBatchBytes) }),
+    // SQLite and MongoDB keep the type of each value, which lines of text don't.
+    formats: ({ target }) => (target.engine === 'sqlite' || target.engine === 'mongodb' ? ['values'] : ['delimited', 'values']),
+    snapshot: async () => snapshot(session.file, options),
     async [Symbol.asyncDispose]() {
       session[Symbol.dispose]();
     },
