@@ -206,6 +206,8 @@ export interface Source extends AsyncDisposable {
   shapes(selection: Selection, signal: AbortSignal): Promise<readonly Shape[]>;
   /** Formats that it can emit for this mapping, best first; always ends with `values`, or `bson` for documents. */
   formats(mapping: Mapping): readonly Format[];
+  /** Absent where the database keeps no log of its changes. */
+  readonly log?: ChangeLog;
   /** Freezes one moment for as many readers as `OpenOptions.connections`. `shapes` are what will be read (some engines must lock them). */
   snapshot(shapes: readonly Shape[], signal: AbortSignal): Promise<Snapshot>;
 }
@@ -240,6 +242,96 @@ export interface Snapshot extends AsyncDisposable {
   scan(job: ScanJob, signal: AbortSignal): AsyncIterable<readonly Row[]>;
 }
 
+// --- the change log --------------------------------------------------------
+
+/**
+ * What is made in the source so that it keeps its log for a run (a replication slot and a publication), named before it is
+ * made: nothing is orphaned by a crash in between. Plain data, kept in the run's state.
+ */
+export interface Pin {
+  readonly names: readonly string[];
+  /** T0: where the log is followed from. Absent until it is made. */
+  readonly position?: Position;
+}
+
+/**
+ * The change log of a source. Positions are those of one source (`Source.identity`), and never inside a transaction.
+ * A method fails with `history-lost` where the log no longer reaches back so far: never a silent gap.
+ */
+export interface ChangeLog {
+  /** Rights, settings and replica identities that following these tables needs, with the statements that mend them; changes nothing. */
+  check(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]>;
+  /**
+   * Makes the source keep its log for this run, and freezes the very moment at which it begins: `moment.position` is exactly
+   * what the snapshot shows. `save` has the pin on disk when it returns: it is called before anything is made, and once more
+   * with the position. Called again for a run whose pin stands, it freezes a later moment, whose position is exact as well.
+   */
+  pin(run: string, shapes: readonly Shape[], save: (pin: Pin) => void, signal: AbortSignal): Promise<Snapshot>;
+  /**
+   * Yields what happens to these tables after `from`, in the order of commits, until aborted (then it ends by throwing the
+   * signal's reason). A table's shape comes before its first row and whenever it changes; rows are as wide as the latest
+   * shape. The caller's slowness holds the server back, or is buffered within `bytes`, and never ends the stream.
+   */
+  follow(job: FollowJob, signal: AbortSignal): AsyncIterable<LogMessage>;
+  /** Where the log ends now. */
+  head(signal: AbortSignal): Promise<Position>;
+  /** Is `position` at or after `goal`? */
+  reached(position: Position, goal: Position): boolean;
+  /** The log before `position` may go: called only when the state store has it on disk. Takes effect soon, not at once. */
+  confirm(position: Position): void;
+  /** How much of the log is kept because of this run, and for how long what follows `position` stays; what is unknown is absent. */
+  retention(run: string, position: Position, signal: AbortSignal): Promise<{ readonly bytes?: number; readonly secondsLeft?: number }>;
+  /** Removes what `pin` made. May be called again; what is not there is no error. */
+  unpin(run: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface FollowJob {
+  readonly run: string;
+  /** The chosen tables, as the checkpoint knows them: a table that has another shape by now is announced with the new one. */
+  readonly shapes: readonly Shape[];
+  readonly from: LogPlace;
+  /** About the size at which a message of changes is closed. */
+  readonly bytes: number;
+}
+
+/**
+ * A place in the log that may be inside a large transaction: after the transaction that ends at `position`, and after the
+ * first `changes` changes of the next one, counted over the chosen tables. The log is read again from `position`.
+ */
+export interface LogPlace { readonly position: Position; readonly changes: number }
+
+export type LogMessage =
+  /** The rows of this table that follow are so. `changed`: it is not the shape that the job named, or the last one announced. */
+  | { readonly kind: 'shape'; readonly shape: Shape; readonly changed: boolean }
+  | LogChanges
+  /** Nothing of ours happened up to here. */
+  | { readonly kind: 'position'; readonly place: LogPlace; readonly at: number };
+
+/** Changes of one or more transactions, or a piece of a large one, in order. */
+export interface LogChanges {
+  readonly kind: 'changes';
+  readonly changes: readonly Change[];
+  /** After the last of them. */
+  readonly place: LogPlace;
+  /** Memory that they take, in bytes. */
+  readonly bytes: number;
+  /** When the last transaction was committed, by the source's clock: milliseconds since 1970. */
+  readonly at: number;
+}
+
+/**
+ * One change. `row` is as wide as the shape that was announced last; a cell is `undefined` where the log does not repeat it
+ * (an unchanged TOASTed value): the destination keeps what it has. `before` has the key's cells, or all where the table
+ * has no key; all other cells are undefined. An update whose key did not change may come without it.
+ */
+export type Change =
+  | { readonly kind: 'insert'; readonly namespace: string; readonly row: Row }
+  | { readonly kind: 'update'; readonly namespace: string; readonly before?: LogRow; readonly row: LogRow }
+  | { readonly kind: 'delete'; readonly namespace: string; readonly before: LogRow }
+  | { readonly kind: 'truncate'; readonly namespace: string };
+
+export type LogRow = readonly (Value | undefined)[];
+
 /** All that a reader needs: plain data, so that any process may run it. */
 export interface ReadJob {
   readonly task: Task;
@@ -273,6 +365,14 @@ export interface Rejected {
 
 /** What becomes of rows that the destination already holds. `reconcile` and `mirror` are reserved. */
 export type Existing = 'refuse' | 'append' | 'merge' | 'replace';
+
+/** What one lane is to apply next. */
+export interface LaneWork {
+  readonly lane: number;
+  /** The lane has applied everything of its own up to here, once this is done. */
+  readonly place: LogPlace;
+  readonly tables: readonly { readonly mapping: Mapping; readonly changes: readonly Change[] }[];
+}
 
 export interface WriteOptions {
   /** Some rows may be there already: upsert by key (a new snapshot, or `merge`). */
@@ -321,6 +421,14 @@ export interface Destination extends AsyncDisposable {
   finish(run: string, mapping: Mapping, options: { readonly keepRows: boolean }, signal: AbortSignal): Promise<readonly Finding[]>;
   /** Makes the target's rows equal to these: upserts by key, deletes by key (key cells only, in key order). For mending after the copy. */
   mend(run: string, mapping: Mapping, changes: { readonly upserts: readonly Row[]; readonly deletes: readonly Row[] }, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
+  /**
+   * Applies changes of one lane in order, and keeps the lane's place, in one transaction; resolves once that is durable.
+   * `changes` of tables with a key may be folded by key (`folded`); rows that can't be held are rejected, the others applied.
+   * Absent where changes can't be applied.
+   */
+  apply?(run: string, work: LaneWork, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
+  /** The place of each lane, as it was committed; empty before the first. */
+  lanes?(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>>;
   /** Removes all that dsync keeps here for a run, staging tables of `mappings` included, and `_dsync` with the last one. */
   forget(run: string, mappings: readonly Mapping[], signal: AbortSignal): Promise<void>;
 }
