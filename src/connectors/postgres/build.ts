@@ -52,7 +52,7 @@ function columnList({ columns }: Shape): string {
 }
 
 /** TRUNCATE is quick, but foreign keys or a missing right may forbid it. */
-async function emptied(session: Session, place: { readonly schema: string; readonly name: string }, signal: AbortSignal): Promise<void> {
+export async function emptied(session: Session, place: { readonly schema: string; readonly name: string }, signal: AbortSignal): Promise<void> {
   const [[holds]] = await session.query(`SELECT EXISTS (SELECT FROM ${qualified(place)})`, signal);
   if (holds === 'f') return;
   await session.query('SAVEPOINT emptying', signal);

@@ -1,12 +1,13 @@
 import type { Destination, OpenOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { apply } from './apply.js';
 import { finish, prepare } from './build.js';
 import { checkDestination } from './check.js';
 import { serverError } from './failure.js';
 import type { Login } from './login.js';
 import { mend } from './mend.js';
 import { Pool } from './pool.js';
-import { begin, forgetRun, noteDone, progressOf, type Hold } from './progress.js';
+import { begin, forgetRun, lanesOf, noteDone, progressOf, type Hold } from './progress.js';
 import { Session } from './session.js';
 import { identity, isBinary } from './source.js';
 import { qualified } from './sql.js';
@@ -40,6 +41,8 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     taskDone: (run, barrier, signal) => use(signal, (session) => noteDone(session, holdOf(run), barrier, signal)),
     finish: (run, mapping, { keepRows }, signal) => use(signal, (session) => finish(session, holdOf(run), mapping, keepRows, signal)),
     mend: (run, mapping, changes, signal) => use(signal, async (session) => ({ rejected: await mend(session, holdOf(run), mapping, changes, signal) })),
+    apply: (run, work, signal) => use(signal, async (session) => ({ rejected: await apply(session, holdOf(run), work, signal) })),
+    lanes: (run, signal) => use(signal, (session) => lanesOf(session, run, signal)),
     forget: (run, mappings, signal) => use(signal, async (session) => {
       for (const mapping of mappings) if (mapping.staged) await session.query(`DROP TABLE IF EXISTS ${qualified(landing(run, mapping))}`, signal);
       await forgetRun(session, run, signal);

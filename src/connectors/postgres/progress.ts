@@ -1,4 +1,5 @@
-import type { Barrier, Batch, ProgressRow } from '../../contract.js';
+import type { Barrier, Batch, LaneWork, LogPlace, ProgressRow, Rejected } from '../../contract.js';
+import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import { serverError } from './failure.js';
 import type { Session } from './session.js';
@@ -14,11 +15,12 @@ const tables = `
   CREATE SCHEMA IF NOT EXISTS _dsync;
   CREATE TABLE IF NOT EXISTS _dsync.run (run text PRIMARY KEY, epoch bigint NOT NULL, began timestamptz NOT NULL DEFAULT now());
   CREATE TABLE IF NOT EXISTS _dsync.progress (
-    run text, task text, sequence bigint, cursor text, rows bigint NOT NULL, done boolean NOT NULL, rejected json, PRIMARY KEY (run, task, sequence))`;
+    run text, task text, sequence bigint, cursor text, rows bigint NOT NULL, done boolean NOT NULL, rejected json, PRIMARY KEY (run, task, sequence));
+  CREATE TABLE IF NOT EXISTS _dsync.lane (run text, lane integer, position text NOT NULL, changes bigint NOT NULL, rejected json, PRIMARY KEY (run, lane))`;
 
 /** Takes the run: waits for writes of an earlier process that are under way (they hold its row), and locks out later ones. */
 export async function begin(session: Session, run: string, signal: AbortSignal): Promise<Hold> {
-  if (!(await stands(session, signal))) await session.query(`BEGIN; SELECT pg_advisory_xact_lock(hashtext('dsync')); ${tables}; COMMIT`, signal).catch((error) => undo(session, error, signal));
+  if (!(await stands(session, signal)) || !(await lanesStand(session, signal))) await session.query(`BEGIN; SELECT pg_advisory_xact_lock(hashtext('dsync')); ${tables}; COMMIT`, signal).catch((error) => undo(session, error, signal));
   const [[epoch]] = await session.query('INSERT INTO _dsync.run AS mark (run, epoch) VALUES ($1, 1) ON CONFLICT (run) DO UPDATE SET epoch = mark.epoch + 1 RETURNING epoch', signal, [run]);
   return { run, epoch: Number(epoch) };
 }
@@ -64,6 +66,26 @@ export async function noteDone(session: Session, hold: Hold, { task, sequence, r
   });
 }
 
+/** Notes the lane's place in the open transaction. If that very place is there already, all up to it is: tells what was rejected then. */
+export async function noteLane(session: Session, { run }: Hold, { lane, place: { position, changes } }: LaneWork, signal: AbortSignal): Promise<readonly Rejected[] | undefined> {
+  const noted = await session.query(`INSERT INTO _dsync.lane AS known (run, lane, position, changes) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (run, lane) DO UPDATE SET position = excluded.position, changes = excluded.changes, rejected = NULL
+    WHERE (known.position, known.changes) <> (excluded.position, excluded.changes) RETURNING lane`, signal, [run, lane, position, changes]);
+  if (noted.length > 0) return undefined;
+  const [[rejected]] = await session.query('SELECT rejected FROM _dsync.lane WHERE run = $1 AND lane = $2', signal, [run, lane]);
+  return parseRejected(rejected);
+}
+
+export async function noteLaneRejected(session: Session, { run }: Hold, { lane }: LaneWork, rejected: readonly Rejected[], signal: AbortSignal): Promise<void> {
+  await session.query('UPDATE _dsync.lane SET rejected = $3 WHERE run = $1 AND lane = $2', signal, [run, lane, spellRejected(rejected)]);
+}
+
+export async function lanesOf(session: Session, run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>> {
+  if (!(await lanesStand(session, signal))) return new Map();
+  const rows = await session.query('SELECT lane, position, changes FROM _dsync.lane WHERE run = $1 ORDER BY lane', signal, [run]);
+  return new Map(rows.map(([lane, position, changes]) => [Number(lane), { position: position!, changes: Number(changes) }]));
+}
+
 /** Removes what is known of a run, and `_dsync` with the last one. */
 export async function forgetRun(session: Session, run: string, signal: AbortSignal): Promise<void> {
   if (!(await stands(session, signal))) return;
@@ -71,8 +93,9 @@ export async function forgetRun(session: Session, run: string, signal: AbortSign
     await session.query("SELECT pg_advisory_xact_lock(hashtext('dsync'))", signal);
     await session.query('DELETE FROM _dsync.run WHERE run = $1', signal, [run]);
     await session.query('DELETE FROM _dsync.progress WHERE run = $1', signal, [run]);
+    if (await lanesStand(session, signal)) await session.query('DELETE FROM _dsync.lane WHERE run = $1', signal, [run]);
     const [[left]] = await session.query('SELECT count(*) FROM _dsync.run', signal);
-    if (left === '0') await session.query('DROP TABLE _dsync.progress, _dsync.run; DROP SCHEMA _dsync', signal);
+    if (left === '0') await session.query('DROP TABLE IF EXISTS _dsync.lane; DROP TABLE _dsync.progress, _dsync.run; DROP SCHEMA _dsync', signal);
   });
 }
 
@@ -89,6 +112,12 @@ export function withoutMark(hold: Hold): (error: unknown) => never {
 
 async function stands(session: Session, signal: AbortSignal): Promise<boolean> {
   const [[found]] = await session.query("SELECT to_regclass('_dsync.run') IS NOT NULL AND to_regclass('_dsync.progress') IS NOT NULL", signal);
+  return found === 't';
+}
+
+/** A `_dsync` that was made before there were lanes lacks their table. */
+async function lanesStand(session: Session, signal: AbortSignal): Promise<boolean> {
+  const [[found]] = await session.query("SELECT to_regclass('_dsync.lane') IS NOT NULL", signal);
   return found === 't';
 }
 
