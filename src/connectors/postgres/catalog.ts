@@ -50,13 +50,29 @@ export async function describe(session: Session, names: readonly TableName[], si
   return names.filter(({ oid }) => columns.has(oid)).map((name) => tableOf(name, columns.get(name.oid)!, keys.get(name.oid) ?? [], sizes.get(name.oid)![0]));
 }
 
-const columnsQuery = `
+/** What columns of these types (object ids) and modifiers are, by `type:modifier`; a type that is no more is left out. */
+export async function columnTypes(session: Session, wanted: readonly { readonly type: number; readonly modifier: number }[], signal: AbortSignal): Promise<ReadonlyMap<string, Pick<Column, 'native' | 'type'>>> {
+  const rows = await session.query(typesQuery, signal, [wanted.map(({ type }) => type), wanted.map(({ modifier }) => modifier)]);
+  return new Map(rows.map((row) => [row[0]!, typeIn(row)]));
+}
+
+const domains = `
   WITH RECURSIVE domains (oid, base, modifier) AS (
     SELECT oid, typbasetype, typtypmod FROM pg_type WHERE typtype = 'd'
     UNION ALL
     SELECT d.oid, t.typbasetype, CASE WHEN d.modifier = -1 THEN t.typtypmod ELSE d.modifier END
     FROM domains d JOIN pg_type t ON t.oid = d.base WHERE t.typtype = 'd'
-  )
+  )`;
+
+const typesQuery = `${domains}
+  SELECT a.type || ':' || a.modifier, NULL, format_type(t.oid, m.modifier), t.typname, t.typnamespace = 'pg_catalog'::regnamespace, m.modifier,
+    CASE WHEN t.typtype = 'e' THEN (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) END
+  FROM unnest($1::oid[], $2::int[]) a (type, modifier)
+  LEFT JOIN domains d ON d.oid = a.type AND NOT EXISTS (SELECT FROM pg_type b WHERE b.oid = d.base AND b.typtype = 'd')
+  JOIN pg_type t ON t.oid = coalesce(d.base, a.type)
+  CROSS JOIN LATERAL (SELECT CASE WHEN d.oid IS NULL THEN a.modifier ELSE d.modifier END) m (modifier)`;
+
+const columnsQuery = `${domains}
   SELECT a.attrelid, a.attname, format_type(t.oid, m.modifier), t.typname, t.typnamespace = 'pg_catalog'::regnamespace, m.modifier,
     CASE WHEN t.typtype = 'e' THEN (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) END,
     a.attnotnull, a.attgenerated <> '', a.atthasdef OR a.attidentity <> '', a.attnum
@@ -102,9 +118,13 @@ function tableOf({ oid, schema, name }: TableName, columns: readonly TextRow[], 
   };
 }
 
-function columnOf([, name, native, type, builtIn, modifier, labels, notNull]: TextRow): Column {
+function columnOf(row: TextRow): Column {
+  return { name: row[1]!, nullable: row[7] !== 't', ...typeIn(row) };
+}
+
+function typeIn([, , native, type, builtIn, modifier, labels]: TextRow): Pick<Column, 'native' | 'type'> {
   return {
-    name: name!, native: native!, nullable: notNull !== 't',
+    native: native!,
     type: logicalType({ name: type!, builtIn: builtIn === 't', modifier: Number(modifier), ...(labels !== null && { labels: JSON.parse(labels) as string[] }) }),
   };
 }

@@ -19,6 +19,8 @@ export interface Login {
   /** Settings for the session, as in `-c search_path=app`. */
   readonly options?: string;
   readonly channelBinding: boolean;
+  /** The server process is a walsender: it takes replication commands, and plain SQL by the simple protocol only. */
+  readonly replication?: 'database';
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;

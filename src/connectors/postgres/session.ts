@@ -8,12 +8,13 @@ import type { Login } from './login.js';
 /** Cells as the server prints them under the pinned settings. */
 export type TextRow = readonly (string | null)[];
 
-/** What `pg` asks of a query object, and the part of its connection that COPY needs. */
+/** What `pg` asks of a query object, and the part of its connection that COPY and replication need. */
 export interface Wire {
   readonly stream: Socket;
   query(text: string): void;
   endCopyFrom(): void;
   sendCopyFail(reason: string): void;
+  sendCopyFromChunk(chunk: Buffer): void;
 }
 export interface Exchange<Result> {
   /** Settles when the server is ready for the next query, or the connection is gone. */
@@ -97,10 +98,15 @@ export class Session {
     return this.#lost;
   }
 
+  /** Of the server's process. */
+  get processId(): number {
+    return (this.#client as unknown as { processID: number }).processID;
+  }
+
   /** True if the server process that answers is the one that was connected to: not so behind a pooler. */
   async isDirect(signal: AbortSignal): Promise<boolean> {
     const [[pid]] = await this.query('SELECT pg_backend_pid()', signal);
-    return Number(pid) === (this.#client as unknown as { processID: number }).processID;
+    return Number(pid) === this.processId;
   }
 
   /** One statement; without `values` also several, of which the last one's rows are returned. */
@@ -199,6 +205,7 @@ async function connectOnce(login: Login, ssl: Login['tls'][number], signal: Abor
     host: login.host, port: login.port, user: login.user, database: login.database, password: () => login.password ?? '', ssl: ssl && { ...ssl },
     application_name: login.applicationName, options: login.options, enableChannelBinding: login.channelBinding, types: asText,
     keepAlive: true, keepAliveInitialDelayMillis: 30_000, connectionTimeoutMillis: login.connectSeconds * 1000,
+    ...(login.replication && { replication: login.replication }),
   });
   client.on('error', () => undefined);
   const stop = () => client.connection.stream.destroy(signal.reason instanceof Error ? signal.reason : undefined);

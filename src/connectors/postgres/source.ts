@@ -3,6 +3,7 @@ import { DsyncError } from '../../errors.js';
 import { selects } from '../../source/selection.js';
 import { describe, tableNames } from './catalog.js';
 import { checkSource } from './check.js';
+import { openLog } from './log.js';
 import type { Login } from './login.js';
 import { Pool } from './pool.js';
 import { plan } from './plan.js';
@@ -13,6 +14,7 @@ import { isBinarySafe } from './types.js';
 
 export async function openSource(login: Login, options: OpenOptions): Promise<Source> {
   const session = await Session.open(login, 'source', options.signal);
+  const log = openLog(login, (begin, signal) => openSnapshot(session, login, options, begin, signal));
   return {
     engine: 'postgres',
     version: `PostgreSQL ${session.version}`,
@@ -25,8 +27,12 @@ export async function openSource(login: Login, options: OpenOptions): Promise<So
       return (await describe(session, names, signal)).map(({ shape }) => shape);
     },
     formats: (mapping) => (session.serverEncoding === 'UTF8' && isBinary(mapping) ? ['pg-binary', 'delimited', 'values'] : ['delimited', 'values']),
-    snapshot: (_shapes, signal) => openSnapshot(session, login, options, signal),
-    [Symbol.asyncDispose]: () => session.close(),
+    log,
+    snapshot: (_shapes, signal) => openSnapshot(session, login, options, freeze, signal),
+    async [Symbol.asyncDispose]() {
+      await log[Symbol.asyncDispose]();
+      await session.close();
+    },
   };
 }
 
@@ -46,10 +52,10 @@ export function isBinary({ source, target }: Mapping): boolean {
  * One session holds the exported snapshot open; readers join it, as many as the options allow. What reads no rows is asked
  * of the source's own session: a failure there can't spoil the snapshot's transaction.
  */
-async function openSnapshot(session: Session, login: Login, options: OpenOptions, signal: AbortSignal): Promise<Snapshot> {
+async function openSnapshot(session: Session, login: Login, options: OpenOptions, begin: Freeze, signal: AbortSignal): Promise<Snapshot> {
   const control = await Session.open(login, 'source', signal);
   try {
-    const { moment, name } = await freeze(control, signal);
+    const { moment, name } = await begin(control, signal);
     const readers = new Pool(options.connections, (opening) => openReader(login, name, opening));
     return {
       moment,
@@ -68,7 +74,10 @@ async function openSnapshot(session: Session, login: Login, options: OpenOptions
   }
 }
 
-async function freeze(control: Session, signal: AbortSignal): Promise<{ readonly moment: Moment; readonly name: string }> {
+/** Begins the transaction that holds a snapshot open, and names the snapshot for the readers. */
+export type Freeze = (control: Session, signal: AbortSignal) => Promise<{ readonly moment: Moment; readonly name: string }>;
+
+async function freeze(control: Session, signal: AbortSignal): ReturnType<Freeze> {
   const at = new Date().toISOString();
   // The position is read first: changes that the snapshot shows already may come again from the log, none may be missed.
   const [[standby, position, timeline]] = await control.query(`
