@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { connectors } from '../../src/connectors/index.js';
+import { applyingPromises } from './applying.js';
 import { destinationPromises } from './destination-promises.js';
 import { sourcePromises } from './source-promises.js';
 import type { Subject } from './subject.js';
@@ -16,5 +17,6 @@ export function describeConnector(subject: Subject, roles: { readonly source: bo
     for (const [reason, what] of Object.entries(subject.exceptions ?? {})) test.skip(`${reason}: ${what}`);
     if (roles.source) sourcePromises(subject);
     if (roles.destination) destinationPromises(subject);
+    if (roles.destination) applyingPromises(subject);
   });
 }

@@ -1,6 +1,7 @@
 import type { Batch, Destination, Mapping, ProgressRow, Rejected, Row, Shape, Target, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { spellKey } from '../../source/keys.js';
+import { apply, lanesOf } from './apply.js';
 import { createTable, dropProgress, keyOf, progressKey, projection, put, stagingKey, tableOf, type Run, type Store } from './store.js';
 
 export function destination(store: Store): Destination {
@@ -67,6 +68,11 @@ export function destination(store: Store): Destination {
       for (const row of upserts) put(table, own(row));
       return { rejected: [] };
     },
+    async apply(run, work, signal) {
+      signal.throwIfAborted();
+      return { rejected: apply(store, owned(run), work) };
+    },
+    lanes: async (run) => lanesOf(store.runs.get(run)),
     async forget(run, mappings) {
       store.runs.delete(run);
       for (const mapping of mappings) store.staging.delete(stagingKey(run, mapping));

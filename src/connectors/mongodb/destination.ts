@@ -1,4 +1,5 @@
 import type { Destination, Mapping, Shape } from '../../contract.js';
+import { apply } from './apply.js';
 import { batchWriter } from './batches.js';
 import { checkDestination } from './check.js';
 import { identityOf } from './identity.js';
@@ -61,6 +62,15 @@ export function mongodbDestination(session: Session): Destination {
       await progress.check(run, signal);
       return { rejected: await batches.mend({ ...placeOf(run, mapping), collection: mapping.target.name }, mapping, changes, signal) };
     },
+    async apply(run, work, signal) {
+      await progress.check(run, signal);
+      const known = await progress.laneNoted(run, work, signal);
+      if (known) return { rejected: known };
+      const rejected = await apply(session, batches, run, work, signal);
+      await progress.noteLane(run, work, rejected, signal);
+      return { rejected };
+    },
+    lanes: (run, signal) => progress.lanes(run, signal),
     async forget(run, mappings, signal) {
       for (const mapping of mappings.filter(({ staged }) => staged)) await dropCollection(session, placeOf(run, mapping), signal);
       await progress.forget(run, signal);

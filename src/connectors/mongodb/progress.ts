@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Collection } from 'mongodb';
-import type { Barrier, Batch, ProgressRow, Task } from '../../contract.js';
+import type { Barrier, Batch, LaneWork, LogPlace, ProgressRow, Rejected, Task } from '../../contract.js';
+import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import { ifSupported, type Session } from './session.js';
 import { dropCollection } from './staging.js';
 import { commentOf, durable } from './write.js';
 
-/** What the destination remembers of runs: `_dsync_run` has a mark for each, `_dsync_progress` a document for each batch. */
+/** What the destination remembers of runs: `_dsync_run` has a mark for each, `_dsync_progress` a document for each batch and lane. */
 export interface Progress {
   /** Takes the run: from now on `check` of an earlier process fails. */
   begin(run: string, signal: AbortSignal): Promise<void>;
@@ -19,19 +20,24 @@ export interface Progress {
   /** Is the staging collection of this namespace being swapped in, or already? */
   swapped(run: string, namespace: string, signal: AbortSignal): Promise<boolean>;
   setSwapped(run: string, namespace: string, swapped: boolean, signal: AbortSignal): Promise<void>;
+  lanes(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>>;
+  /** If the place of the work is there already, all up to it is: what was rejected then. */
+  laneNoted(run: string, work: LaneWork, signal: AbortSignal): Promise<readonly Rejected[] | undefined>;
+  noteLane(run: string, work: LaneWork, rejected: readonly Rejected[], signal: AbortSignal): Promise<void>;
   forget(run: string, signal: AbortSignal): Promise<void>;
 }
 
 interface RunMark { readonly _id: string; readonly epoch: number }
 interface Entry { readonly _id: string; readonly run: string; readonly task: string; readonly sequence: number; readonly cursor?: string; readonly rows: number; readonly done: boolean }
 interface Swap { readonly _id: string; readonly run: string; readonly swapped: string }
+interface Lane { readonly _id: string; readonly run: string; readonly lane: number; readonly position: string; readonly changes: number; readonly rejected: string | null }
 
 const options = { writeConcern: durable };
 
 export function progressIn(session: Session, database: string): Progress {
   const db = session.client.db(database);
   const runs = db.collection<RunMark>('_dsync_run', options), entries: Collection<Entry> = db.collection<Entry>('_dsync_progress', options);
-  const swaps = db.collection<Swap>('_dsync_progress', options);
+  const swaps = db.collection<Swap>('_dsync_progress', options), places: Collection<Lane> = db.collection<Lane>('_dsync_progress', options);
   const epochs = new Map<string, number>();
   const attempt = <T>(what: string, signal: AbortSignal, action: () => Promise<T>) => session.attempt(`${what} in ${database}`, signal, action);
   const put = (entry: Entry, signal: AbortSignal) =>
@@ -50,7 +56,7 @@ export function progressIn(session: Session, database: string): Progress {
     async rows(run, signal) {
       return attempt('reading the progress', signal, async () => {
         if (!await runs.findOne({ _id: run }, { signal })) return undefined;
-        const found = await entries.find({ run, swapped: { $exists: false } } as object, { signal }).toArray();
+        const found = await entries.find({ run, swapped: { $exists: false }, lane: { $exists: false } } as object, { signal }).toArray();
         const done = new Set(found.filter((entry) => entry.done).map(({ task }) => task));
         return found.filter((entry) => entry.done || !done.has(entry.task))
           .map(({ task, sequence, cursor, rows, done }) => ({ task, sequence, ...(cursor != null && { cursor }), rows, done }))
@@ -75,6 +81,18 @@ export function progressIn(session: Session, database: string): Progress {
         else await swaps.deleteOne({ _id });
       });
     },
+    async lanes(run, signal) {
+      const found = await attempt('reading the progress', signal, () => places.find({ run, lane: { $exists: true } }, { signal }).toArray());
+      return new Map(found.sort((a, b) => a.lane - b.lane).map(({ lane, position, changes }) => [lane, { position, changes }]));
+    },
+    async laneNoted(run, { lane, place }, signal) {
+      const found = await attempt('reading the progress', signal, () => places.findOne({ _id: laneId(run, lane) }, { signal }));
+      return found?.position === place.position && found.changes === place.changes ? parseRejected(found.rejected) : undefined;
+    },
+    async noteLane(run, { lane, place: { position, changes } }, rejected, signal) {
+      const row = { run, lane, position, changes, rejected: rejected.length > 0 ? spellRejected(rejected) : null };
+      await attempt('keeping the progress', signal, () => places.replaceOne({ _id: laneId(run, lane) }, row, { upsert: true }));
+    },
     async forget(run, signal) {
       await attempt('forgetting the run', signal, async () => {
         await entries.deleteMany({ run });
@@ -88,6 +106,10 @@ export function progressIn(session: Session, database: string): Progress {
 
 function swapId(run: string, namespace: string): string {
   return `${run}/swapped/${namespace}`;
+}
+
+function laneId(run: string, lane: number): string {
+  return `${run}/lane/${lane}`;
 }
 
 const patienceSeconds = 60;

@@ -1,11 +1,12 @@
 import type { Destination, OpenOptions, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import type { Address } from './address.js';
+import { applying } from './apply.js';
 import { checkDestination } from './check.js';
 import { errnoOf, lostAs } from './faults.js';
 import { identityOf } from './identity.js';
 import { pool, withSession } from './pool.js';
-import { begin, forget, ledgerIn, progress, recordDone } from './progress.js';
+import { begin, forget, lanes, ledgerIn, progress, recordDone } from './progress.js';
 import { connect, name, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
 import { dropStaging, fenced, prepareTable, swapIn, targetName, type Hold } from './tables.js';
@@ -27,7 +28,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
   const epochs = new Map<string, number>();
   const holding = <T>(run: string, signal: AbortSignal, action: (hold: Hold) => Promise<T>) =>
     using(signal, (session) => action({ ledger, run, epoch: epochs.get(run), session, signal }));
-  const { write, mend } = writing(limits);
+  const writer = writing(limits), { write, mend } = writer, apply = applying(writer);
 
   return {
     engine: offer.version.flavour,
@@ -53,6 +54,8 @@ export async function openDestination(address: Address, options: OpenOptions): P
       return [];
     }),
     mend: (run, mapping, changes, signal) => holding(run, signal, (hold) => mend(hold, mapping, changes)),
+    apply: (run, work, signal) => holding(run, signal, async (hold) => ({ rejected: await apply(hold, work) })),
+    lanes: (run, signal) => using(signal, (session) => lanes(ledger, run, session, signal)),
     forget: (run, mappings, signal) => using(signal, async (session) => {
       for (const mapping of mappings) if (mapping.staged) await dropStaging(run, mapping, session, signal);
       await forget(ledger, run, session, signal);

@@ -1,30 +1,35 @@
-import type { Barrier, Batch, ProgressRow } from '../../contract.js';
+import type { Barrier, Batch, LaneWork, LogPlace, ProgressRow, Rejected } from '../../contract.js';
+import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import { errnoOf } from './faults.js';
 import { quote, tableName, type Session } from './session.js';
+import type { Hold } from './tables.js';
 
 /*
  * dsync's own tables in the target database. `_dsync_run` holds a row a run with its epoch: every write shares that row
  * until it commits, and `begin` needs it alone, so a new process waits for the writes of an earlier one and shuts it out.
  * `_dsync_progress` holds a row for each batch and finished task (`kind` batch), and one for each swap of a staging table
- * (`kind` swap): DDL commits by itself, so a swap is announced before it and noted after it.
+ * (`kind` swap): DDL commits by itself, so a swap is announced before it and noted after it. `_dsync_lane` holds a row a lane.
  */
 
 export interface Ledger {
   readonly runs: string;
   readonly rows: string;
+  readonly lanes: string;
 }
 
 const missingTable = 1146, missingDatabase = 1049;
 
 export function ledgerIn(schema: string): Ledger {
-  return { runs: tableName(schema, '_dsync_run'), rows: tableName(schema, '_dsync_progress') };
+  return { runs: tableName(schema, '_dsync_run'), rows: tableName(schema, '_dsync_progress'), lanes: tableName(schema, '_dsync_lane') };
 }
 
 export async function begin(ledger: Ledger, run: string, session: Session, signal: AbortSignal): Promise<number> {
   await session.run(`CREATE TABLE IF NOT EXISTS ${ledger.runs} (run VARCHAR(100) NOT NULL PRIMARY KEY, epoch BIGINT NOT NULL, begun DATETIME NOT NULL) ${own}`, signal);
   await session.run(`CREATE TABLE IF NOT EXISTS ${ledger.rows} (run VARCHAR(100) NOT NULL, kind VARCHAR(10) NOT NULL, task VARCHAR(500) NOT NULL, sequence BIGINT NOT NULL,
     cursor_text LONGTEXT, row_count BIGINT NOT NULL, done TINYINT NOT NULL, rejects LONGTEXT, PRIMARY KEY (run, kind, task, sequence)) ${own}`, signal);
+  await session.run(`CREATE TABLE IF NOT EXISTS ${ledger.lanes} (run VARCHAR(100) NOT NULL, lane INT NOT NULL, position_text LONGTEXT NOT NULL, changes BIGINT NOT NULL, rejects LONGTEXT,
+    PRIMARY KEY (run, lane)) ${own}`, signal);
   await session.run('START TRANSACTION', signal);
   await session.run(`INSERT INTO ${ledger.runs} VALUES (${quote(run)}, 1, NOW()) ON DUPLICATE KEY UPDATE epoch = epoch + 1`, signal);
   const [[epoch]] = await session.rows(`SELECT epoch FROM ${ledger.runs} WHERE run = ${quote(run)}`, signal);
@@ -78,6 +83,22 @@ export async function dropTasks(ledger: Ledger, run: string, tasks: readonly str
   if (tasks.length > 0) await session.run(`DELETE FROM ${ledger.rows} WHERE run = ${quote(run)} AND kind = 'batch' AND task IN (${tasks.map(quote).join(', ')})`, signal);
 }
 
+/** If the place of the work is there already, all up to it is: what was rejected then. */
+export async function laneNoted({ ledger, run, session, signal }: Hold, { lane, place }: LaneWork): Promise<readonly Rejected[] | undefined> {
+  const [row] = await session.rows(`SELECT position_text, changes, rejects FROM ${ledger.lanes} WHERE run = ${quote(run)} AND lane = ${lane}`, signal);
+  return row && row[0] === place.position && Number(row[1]) === place.changes ? parseRejected(row[2]) : undefined;
+}
+
+export async function noteLane({ ledger, run, session, signal }: Hold, { lane, place }: LaneWork, rejected: readonly Rejected[]): Promise<void> {
+  const reasons = rejected.length === 0 ? 'NULL' : quote(spellRejected(rejected));
+  await session.run(`REPLACE INTO ${ledger.lanes} VALUES (${quote(run)}, ${lane}, ${quote(place.position)}, ${place.changes}, ${reasons})`, signal);
+}
+
+export async function lanes(ledger: Ledger, run: string, session: Session, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>> {
+  const rows = await session.rows(`SELECT lane, position_text, changes FROM ${ledger.lanes} WHERE run = ${quote(run)} ORDER BY lane`, signal).catch(orNothing);
+  return new Map(rows.map(([lane, position, changes]) => [Number(lane), { position: position!, changes: Number(changes) }]));
+}
+
 /** How far a staging table is on its way to become the target. `ours`: the target that stands was made by this run. */
 export interface Swap { readonly state: 'none' | 'announced' | 'done'; readonly ours: boolean }
 
@@ -96,9 +117,10 @@ const swapStates = ['none', 'announced', 'done'] as const;
 /** Removes a run's rows, and the tables with the last run. */
 export async function forget(ledger: Ledger, run: string, session: Session, signal: AbortSignal): Promise<void> {
   await session.run(`DELETE FROM ${ledger.rows} WHERE run = ${quote(run)}`, signal).catch(orNothing);
+  await session.run(`DELETE FROM ${ledger.lanes} WHERE run = ${quote(run)}`, signal).catch(orNothing);
   await session.run(`DELETE FROM ${ledger.runs} WHERE run = ${quote(run)}`, signal).catch(orNothing);
   const others = await session.rows(`SELECT 1 FROM ${ledger.runs} LIMIT 1`, signal).catch(orNothing);
-  if (others.length === 0) await session.run(`DROP TABLE IF EXISTS ${ledger.rows}, ${ledger.runs}`, signal);
+  if (others.length === 0) await session.run(`DROP TABLE IF EXISTS ${ledger.rows}, ${ledger.lanes}, ${ledger.runs}`, signal);
 }
 
 function orNothing(error: unknown): [] {

@@ -9,11 +9,14 @@ export interface Upserts {
   readonly temporary: string;
   /** Makes the temporary table, outside of any transaction. */
   prepare(session: Session, signal: AbortSignal): Promise<void>;
-  load(into: Load): Load;
+  /** `apart`: a unique index may have come since the table was looked at. */
+  load(into: Load, apart?: boolean): Load;
   /** Which lines have a key that stands in the table, or in an earlier line: the server does not name them. */
   taken(bring: Load): Find;
   /** Empties the temporary table, in the open transaction. */
   clear(session: Session, signal: AbortSignal): Promise<void>;
+  /** Brings in key cells and these columns, and updates the rows that have the keys; no row is made. */
+  update(columns: readonly number[], into: Load): Load;
   /** Deletes the rows whose key is in the temporary table. */
   remove(session: Session, signal: AbortSignal): Promise<void>;
 }
@@ -30,14 +33,16 @@ export function upserts(mapping: Mapping, table: Table | undefined): Upserts {
   const sameKey = target.key.map((position) => equal(columns[position], target.columns[position].native)).join(' AND ');
   const anyKey = keys.map((key) => `t.${key} = s.${key}`).join(' AND ');
   const careful = isCareful(mapping, table);
-  const merge = careful ? [
-    ...(others.length > 0 ? [`UPDATE ${into} t JOIN ${temporary} s ON ${sameKey} SET ${others.map((column) => `t.${column} = s.${column}`).join(', ')}`] : []),
+  const stepwise = [
+    ...(others.length > 0 ? [`UPDATE ${temporary} s STRAIGHT_JOIN ${into} t ON ${sameKey} SET ${others.map((column) => `t.${column} = s.${column}`).join(', ')}`] : []),
     `INSERT INTO ${into} (${columns.join(', ')}) SELECT ${columns.map((column) => `s.${column}`).join(', ')} FROM ${temporary} s LEFT JOIN ${into} t ON ${sameKey} WHERE t.${keys[0]} IS NULL`,
-  ] : [
+  ];
+  const atOnce = [
     `INSERT INTO ${into} (${columns.join(', ')}) SELECT ${columns.map((column) => `s.${column}`).join(', ')} FROM ${temporary} s
      ON DUPLICATE KEY UPDATE ${(others.length > 0 ? others : keys).map((column) => `${column} = s.${column}`).join(', ')}`,
   ];
   const definition = target.columns.map((column, i) => `${columns[i]} ${column.native}${target.key.includes(i) ? ' NOT NULL' : ' NULL'}`);
+  // The temporary table comes first in every join: a scan of the other would wait for rows that other lanes have locked.
   const clear = async (session: Session, signal: AbortSignal) => { await session.run(`DELETE FROM ${temporary}`, signal); };
   return {
     temporary,
@@ -46,11 +51,11 @@ export function upserts(mapping: Mapping, table: Table | undefined): Upserts {
       await session.run(`CREATE TEMPORARY TABLE ${temporary} (${definition.join(', ')}, _dsync_line BIGINT AUTO_INCREMENT, KEY (_dsync_line), KEY (${keys.join(', ')})) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4`, signal);
     },
     clear,
-    load: (bring) => (session, lines, signal) => judged(async () => {
+    load: (bring, apart = careful) => (session, lines, signal) => judged(async () => {
       await clear(session, signal);
       const trouble = await bring(session, lines, signal);
       if (trouble) return trouble;
-      for (const statement of merge) await session.run(statement, signal);
+      for (const statement of apart ? stepwise : atOnce) await session.run(statement, signal);
       return undefined;
     }),
     taken: (bring) => async (session, lines, signal) => {
@@ -61,8 +66,15 @@ export function upserts(mapping: Mapping, table: Table | undefined): Upserts {
         FROM ${temporary} s LEFT JOIN ${into} t ON ${anyKey}) AS numbered WHERE nth > 1 OR stands`, signal);
       return new Map(rows.map(([n]) => [Number(n) - 1, 'its key is there already']));
     },
+    update: (positions, bring) => (session, lines, signal) => judged(async () => {
+      await clear(session, signal);
+      const trouble = await bring(session, lines, signal);
+      if (trouble) return trouble;
+      await session.run(`UPDATE ${temporary} s STRAIGHT_JOIN ${into} t ON ${sameKey} SET ${positions.map((i) => `t.${columns[i]} = s.${columns[i]}`).join(', ')}`, signal);
+      return undefined;
+    }),
     async remove(session, signal) {
-      await session.run(`DELETE t FROM ${into} t JOIN ${temporary} s ON ${sameKey}`, signal);
+      await session.run(`DELETE t FROM ${temporary} s STRAIGHT_JOIN ${into} t ON ${sameKey}`, signal);
     },
   };
 }

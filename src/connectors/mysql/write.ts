@@ -1,4 +1,5 @@
-import type { Batch, Mapping, Rejected, Row, WriteOptions } from '../../contract.js';
+import type { Batch, LogRow, Mapping, Rejected, Row, Value, WriteOptions } from '../../contract.js';
+import { told } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import { decodeDelimited, encodeDelimited } from '../../values/delimited.js';
 import { readTable } from './catalogue.js';
@@ -16,6 +17,14 @@ const localInfileRefused = new Set([1148, 3948, 4166]);
 export interface Writing {
   write(hold: Hold, batch: Batch, mapping: Mapping, options: WriteOptions): Promise<{ readonly written: number; readonly rejected: readonly Rejected[] }>;
   mend(hold: Hold, mapping: Mapping, changes: Changes): Promise<{ readonly rejected: readonly Rejected[] }>;
+  /** Has ready what the calls below need of this table; does its storage engine have transactions? */
+  prepare(hold: Hold, mapping: Mapping): Promise<boolean>;
+  /** What `mend` does, in the open transaction. */
+  change(hold: Hold, mapping: Mapping, changes: Changes): Promise<readonly Rejected[]>;
+  /** Updates these columns of rows by their keys, in the open transaction. */
+  update(hold: Hold, mapping: Mapping, columns: readonly number[], rows: readonly LogRow[]): Promise<readonly Rejected[]>;
+  /** Inserts rows of a table without a key, in the open transaction. */
+  insert(hold: Hold, mapping: Mapping, rows: readonly Row[]): Promise<readonly Rejected[]>;
 }
 
 export interface Changes { readonly upserts: readonly Row[]; readonly deletes: readonly Row[] }
@@ -80,9 +89,9 @@ export function writing(server: { readonly infile: boolean; readonly packet: Pac
     return road.upserts;
   }
 
-  async function upsertLoad({ session, signal }: Hold, mapping: Mapping, road: Road): Promise<Load> {
+  async function upsertLoad({ session, signal }: Hold, mapping: Mapping, road: Road, apart?: boolean): Promise<Load> {
     const by = await ready(session, mapping, road, signal);
-    return by.load(loadInto(mapping, by.temporary));
+    return by.load(loadInto(mapping, by.temporary), apart);
   }
 
   /** Looks for lines whose key is taken, unless the user may not make temporary tables. */
@@ -100,14 +109,19 @@ export function writing(server: { readonly infile: boolean; readonly packet: Pac
 
   async function removeRows({ session, signal }: Hold, mapping: Mapping, road: Road, keys: readonly Row[]): Promise<void> {
     if (keys.length === 0) return;
-    const { source, target } = mapping;
-    const columns = target.key.map((position) => source.columns[position]);
-    const narrow: Mapping = { ...mapping, source: { ...source, columns }, target: { ...target, columns: target.key.map((position) => target.columns[position]) } };
+    const narrow = narrowed(mapping, mapping.target.key);
     const by = await ready(session, mapping, road, signal);
     await by.clear(session, signal);
     // A key that the target can't hold is not in it.
-    await place(loadInto(narrow, by.temporary), undefined, session, linesOf(encodeDelimited(columns)(keys), keys.length), signal);
+    await place(loadInto(narrow, by.temporary), undefined, session, linesOf(encodeDelimited(narrow.source.columns)(keys), keys.length), signal);
     await by.remove(session, signal);
+  }
+
+  async function change(hold: Hold, mapping: Mapping, { upserts, deletes }: Changes): Promise<readonly Rejected[]> {
+    const { session, signal } = hold, road = await roadOf(hold, mapping), lines = linesOf(road.encode(upserts), upserts.length);
+    await removeRows(hold, mapping, road, deletes);
+    const rejects = await place(await upsertLoad(hold, mapping, road, true), undefined, session, lines, signal);
+    return rejectedRows(mapping, lines, rejects, road.decode);
   }
 
   return {
@@ -127,17 +141,34 @@ export function writing(server: { readonly infile: boolean; readonly packet: Pac
       return { written: batch.count - rejects.size, rejected: rejectedRows(mapping, lines, rejects, road.decode) };
     },
     async mend(hold, mapping, changes) {
-      const { session, signal } = hold;
+      await ready(hold.session, mapping, await roadOf(hold, mapping), hold.signal);
+      return { rejected: await fenced(hold, () => change(hold, mapping, changes)) };
+    },
+    async prepare(hold, mapping) {
       const road = await roadOf(hold, mapping);
-      const load = await upsertLoad(hold, mapping, road);
-      const lines = linesOf(road.encode(changes.upserts), changes.upserts.length);
-      const rejects = await fenced(hold, async () => {
-        await removeRows(hold, mapping, road, changes.deletes);
-        return place(load, undefined, session, lines, signal);
-      });
-      return { rejected: rejectedRows(mapping, lines, rejects, road.decode) };
+      if (road.upserts) await ready(hold.session, mapping, road, hold.signal);
+      return !road.alwaysUpsert;
+    },
+    change,
+    async update(hold, mapping, columns, rows) {
+      const { session, signal } = hold, positions = [...mapping.target.key, ...columns], narrow = narrowed(mapping, positions);
+      const by = await ready(session, mapping, await roadOf(hold, mapping), signal);
+      const cells = rows.map((row) => positions.map((position) => row[position] as Value));
+      const lines = linesOf(encodeDelimited(narrow.source.columns)(cells), rows.length);
+      const rejects = await place(by.update(columns, loadInto(narrow, by.temporary)), undefined, session, lines, signal);
+      return [...rejects].sort(([a], [b]) => a - b).map(([i, reason]) => ({ namespace: mapping.source.namespace, reason, row: told(rows[i]) }));
+    },
+    async insert(hold, mapping, rows) {
+      const road = await roadOf(hold, mapping), lines = linesOf(road.encode(rows), rows.length);
+      return rejectedRows(mapping, lines, await place(road.plain, undefined, hold.session, lines, hold.signal), road.decode);
     },
   };
+}
+
+/** Only these columns. The key stays that of the whole mapping. */
+function narrowed(mapping: Mapping, positions: readonly number[]): Mapping {
+  const { source, target } = mapping;
+  return { ...mapping, source: { ...source, columns: positions.map((i) => source.columns[i]) }, target: { ...target, columns: positions.map((i) => target.columns[i]) } };
 }
 
 function linesIn(batch: Batch, { source }: Mapping, encode: (rows: readonly Row[]) => Buffer): Lines {

@@ -1,8 +1,10 @@
 import type { Destination, Mapping, ProgressRow, Shape, Target } from '../../contract.js';
+import { appliedNowhere } from './apply.js';
 
 /** Progress lives as long as the object: another process finds that nothing was ever here. */
 export function destination(): Destination {
   const runs = new Map<string, Map<string, ProgressRow>>();
+  const applied = appliedNowhere();
   const rowsOf = (run: string) => runs.get(run) ?? new Map<string, ProgressRow>();
 
   return {
@@ -30,7 +32,16 @@ export function destination(): Destination {
     },
     finish: async () => [],
     mend: async () => ({ rejected: [] }),
-    forget: async (run) => void runs.delete(run),
+    async apply(run, work, signal) {
+      signal.throwIfAborted();
+      applied.apply(run, work);
+      return { rejected: [] };
+    },
+    lanes: async (run) => applied.lanes(run),
+    async forget(run) {
+      runs.delete(run);
+      applied.forget(run);
+    },
     async [Symbol.asyncDispose]() {},
   };
 }

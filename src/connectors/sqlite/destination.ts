@@ -3,9 +3,10 @@ import { setImmediate } from 'node:timers/promises';
 import type { Batch, Destination, Mapping, Rejected, Row, Shape, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { decodeDelimited, slicesOf } from '../../values/delimited.js';
+import { apply } from './apply.js';
 import { readTable } from './catalogue.js';
 import { checkDestination } from './check.js';
-import { anyDone, createProgress, ensureOwned, fateOf, forgetRun, forgetTasks, progressOf, rejectedOf, remember, rememberDone, takeRun } from './progress.js';
+import { anyDone, createProgress, ensureOwned, fateOf, forgetRun, forgetTasks, lanesOf, progressOf, rejectedOf, remember, rememberDone, takeRun } from './progress.js';
 import { identityOf, quoted, waitingForLock, type Session } from './session.js';
 import { adapt, createTable, stagingName, tableStands } from './target.js';
 import { deleteKeys, insertRows } from './write.js';
@@ -55,6 +56,8 @@ export function destination(session: Session): Destination {
       const refused = await insertRows(session, mapping, [upserts], { table: mapping.target.name, overwrite: true });
       return { rejected: rejectedOf(mapping.source.namespace, [upserts], refused) };
     }),
+    apply: (run, work, signal) => owned(run, signal, async () => ({ rejected: await apply(session, run, work, signal) })),
+    lanes: async (run) => inTurn(() => lanesOf(session, run)),
     forget: (run, mappings, signal) => transaction(signal, () => {
       for (const mapping of mappings) session.exec(`DROP TABLE IF EXISTS ${quoted(stagingName(run, mapping))}`);
       forgetRun(session, run);

@@ -1,10 +1,11 @@
-import type { Barrier, Batch, ProgressRow, Rejected, Row, Task } from '../../contract.js';
+import type { Barrier, Batch, LaneWork, LogPlace, ProgressRow, Rejected, Row, Task } from '../../contract.js';
+import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import type { Session } from './session.js';
 
 /*
  * What dsync keeps in the destination: a mark per run, whose epoch grows with each process that takes the run, and a row
- * per batch in the transaction of its rows.
+ * per batch in the transaction of its rows, or per lane in the transaction of its changes.
  */
 
 /** A rejected row by its place in the batch, so that a redo can tell of it again. */
@@ -15,6 +16,7 @@ export function createProgress(session: Session): void {
   session.exec(`CREATE TABLE IF NOT EXISTS _dsync_progress (
     run TEXT NOT NULL, task TEXT NOT NULL, sequence INTEGER NOT NULL, cursor TEXT, "rows" INTEGER NOT NULL, done INTEGER NOT NULL, refused TEXT,
     PRIMARY KEY (run, task, sequence, done)) WITHOUT ROWID`);
+  session.exec('CREATE TABLE IF NOT EXISTS _dsync_lane (run TEXT NOT NULL, lane INTEGER NOT NULL, position TEXT NOT NULL, changes INTEGER NOT NULL, refused TEXT, PRIMARY KEY (run, lane)) WITHOUT ROWID');
 }
 
 /** Takes the run for the caller: its epoch, which an earlier process does not have. */
@@ -65,12 +67,29 @@ export function forgetTasks(session: Session, run: string, tasks: readonly Task[
   for (const { id } of tasks) session.run('DELETE FROM _dsync_progress WHERE run = ? AND task = ?', [run, id]);
 }
 
+/** If the place of the work is there already, all up to it is: what was rejected then. */
+export function laneNoted(session: Session, run: string, { lane, place }: LaneWork): readonly Rejected[] | undefined {
+  const found = session.get('SELECT refused FROM _dsync_lane WHERE run = ? AND lane = ? AND position = ? AND changes = ?', [run, BigInt(lane), place.position, BigInt(place.changes)]);
+  return found && parseRejected(found[0] as string | null);
+}
+
+export function noteLane(session: Session, run: string, { lane, place }: LaneWork, rejected: readonly Rejected[]): void {
+  session.run('INSERT OR REPLACE INTO _dsync_lane VALUES (?, ?, ?, ?, ?)', [run, BigInt(lane), place.position, BigInt(place.changes), rejected.length > 0 ? spellRejected(rejected) : null]);
+}
+
+export function lanesOf(session: Session, run: string): ReadonlyMap<number, LogPlace> {
+  if (!hasLanes(session)) return new Map();
+  const rows = session.all('SELECT lane, position, changes FROM _dsync_lane WHERE run = ? ORDER BY lane', [run]);
+  return new Map(rows.map(([lane, position, changes]) => [Number(lane), { position: String(position), changes: Number(changes) }]));
+}
+
 /** Drops the tables with the last run. */
 export function forgetRun(session: Session, run: string): void {
   if (!hasProgress(session)) return;
   session.run('DELETE FROM _dsync_progress WHERE run = ?', [run]);
+  if (hasLanes(session)) session.run('DELETE FROM _dsync_lane WHERE run = ?', [run]);
   session.run('DELETE FROM _dsync_run WHERE run = ?', [run]);
-  if (session.get('SELECT 1 FROM _dsync_run') === undefined) session.exec('DROP TABLE _dsync_progress; DROP TABLE _dsync_run');
+  if (session.get('SELECT 1 FROM _dsync_run') === undefined) session.exec('DROP TABLE _dsync_progress; DROP TABLE IF EXISTS _dsync_lane; DROP TABLE _dsync_run');
 }
 
 /** The refused of the rows, which come some at a time. */
@@ -82,6 +101,11 @@ export function rejectedOf(namespace: string, slices: Iterable<readonly Row[]>, 
 
 function epochOf(session: Session, run: string): bigint | undefined {
   return hasProgress(session) ? (session.get('SELECT epoch FROM _dsync_run WHERE run = ?', [run])?.[0] as bigint | undefined) : undefined;
+}
+
+/** A file that was begun before there were lanes lacks their table. */
+function hasLanes(session: Session): boolean {
+  return session.get("SELECT 1 FROM sqlite_schema WHERE name = '_dsync_lane'") !== undefined;
 }
 
 function hasProgress(session: Session): boolean {

@@ -1,0 +1,162 @@
+import type { Change, Column, LaneWork, LogRow, Mapping, Rejected, Row, Value } from '../../contract.js';
+import { fold, told, type Move, type Step } from '../../destination/fold.js';
+import { DsyncError, messageOf } from '../../errors.js';
+import { spellCell } from '../../values/normal.js';
+import { assignment } from './assign.js';
+import { readTable } from './catalogue.js';
+import { noteLane, laneNoted } from './progress.js';
+import { name, quote } from './session.js';
+import { fenced, targetName, type Hold } from './tables.js';
+import { isYear } from './types.js';
+import type { Writing } from './write.js';
+
+type Apply = (hold: Hold, work: LaneWork) => Promise<readonly Rejected[]>;
+
+/** One transaction: the run is still ours, the changes, the lane's place. A place that is there already is left as it is. */
+export function applying(writing: Writing): Apply {
+  const finals = new WeakMap<Mapping, Mapping>();
+  /** Rows of a table without a key have left their staging table: the changes go to the target. */
+  const final = (mapping: Mapping): Mapping => {
+    if (!mapping.staged) return mapping;
+    const known = finals.get(mapping) ?? { ...mapping, staged: false };
+    finals.set(mapping, known);
+    return known;
+  };
+  return async (hold, work) => {
+    const tables = work.tables.map(({ mapping, changes }) => ({ mapping: final(mapping), changes }));
+    for (const { mapping } of tables) await prepared(hold, mapping, writing);
+    return fenced(hold, async () => {
+      const known = await laneNoted(hold, work);
+      if (known) return known;
+      const rejected: Rejected[] = [];
+      for (const { mapping, changes } of tables) {
+        rejected.push(...await (mapping.target.key.length > 0 ? applyFolded : applyInOrder)(hold, mapping, changes, writing));
+      }
+      await noteLane(hold, work, rejected);
+      return rejected;
+    });
+  };
+}
+
+async function prepared(hold: Hold, mapping: Mapping, writing: Writing): Promise<void> {
+  const transactional = await writing.prepare(hold, mapping);
+  if (mapping.target.key.length > 0 || transactional) return;
+  throw new DsyncError('refused', `${mapping.target.namespace} has no key, and a storage engine without transactions: its changes could be applied twice`, {
+    namespace: mapping.source.namespace, remedy: `ALTER TABLE ${targetName(mapping.target)} ENGINE=InnoDB`,
+  });
+}
+
+/**
+ * Where another unique index stands, a row may be in the way of one that comes before it in no order of folded rows: halves
+ * of the changes are tried then, down to one change, which is what the source did.
+ */
+async function applyFolded(hold: Hold, mapping: Mapping, changes: readonly Change[], writing: Writing): Promise<readonly Rejected[]> {
+  const { session, signal } = hold, rejected: Rejected[] = [];
+  await session.run('SAVEPOINT dsync_folded', signal);
+  for (const step of fold(changes, mapping.target.key)) rejected.push(...await applyStep(hold, mapping, step, writing));
+  if (rejected.length === 0 || changes.length === 1 || !(await hasOtherUnique(hold, mapping))) return rejected;
+  await session.run('ROLLBACK TO SAVEPOINT dsync_folded', signal);
+  const middle = changes.length >> 1;
+  return [...await applyFolded(hold, mapping, changes.slice(0, middle), writing), ...await applyFolded(hold, mapping, changes.slice(middle), writing)];
+}
+
+async function hasOtherUnique({ session, signal }: Hold, { target }: Mapping): Promise<boolean> {
+  const table = await readTable(session, target.schema ?? '', target.name, signal);
+  return (table?.indexes.filter(({ unique }) => unique).length ?? 0) > 1;
+}
+
+async function applyStep(hold: Hold, mapping: Mapping, { truncate, deletes, upserts, updates, move }: Step, writing: Writing): Promise<readonly Rejected[]> {
+  if (truncate) await clear(hold, mapping);
+  const rejected = [...await writing.change(hold, mapping, { upserts, deletes })];
+  for (const { columns, rows } of updates) rejected.push(...await writing.update(hold, mapping, columns, rows));
+  if (move) rejected.push(...await moveRow(hold, mapping, move));
+  return rejected;
+}
+
+/** TRUNCATE would commit. */
+async function clear({ session, signal }: Hold, { target }: Mapping): Promise<void> {
+  await session.run(`DELETE FROM ${targetName(target)}`, signal);
+}
+
+async function moveRow(hold: Hold, mapping: Mapping, { from, row }: Move): Promise<readonly Rejected[]> {
+  const { source, target } = mapping;
+  const isFrom = target.key.map((i, at) => isSame(source.columns[i], target.columns[i], from[at])).join(' AND ');
+  return alone(hold, source.namespace, `UPDATE ${targetName(target)} SET ${assignments(mapping, row)} WHERE ${isFrom}`, row);
+}
+
+/** A table without a key: runs of inserts at once, the others one by one. */
+async function applyInOrder(hold: Hold, mapping: Mapping, changes: readonly Change[], writing: Writing): Promise<readonly Rejected[]> {
+  const rejected: Rejected[] = [], inserts: Row[] = [];
+  const insert = async () => { if (inserts.length > 0) rejected.push(...await writing.insert(hold, mapping, inserts.splice(0))); };
+  for (const change of changes) {
+    if (change.kind !== 'insert') await insert();
+    switch (change.kind) {
+      case 'insert': inserts.push(change.row); break;
+      case 'truncate': await clear(hold, mapping); break;
+      case 'update': case 'delete': rejected.push(...await changeOne(hold, mapping, change)); break;
+      default: change satisfies never;
+    }
+  }
+  await insert();
+  return rejected;
+}
+
+/** Of the rows that are equal to `before` one changes, or goes. */
+async function changeOne(hold: Hold, mapping: Mapping, change: Extract<Change, { kind: 'update' | 'delete' }>): Promise<readonly Rejected[]> {
+  const { source, target } = mapping, row = change.kind === 'delete' ? change.before : change.row, before = change.before ?? row;
+  const equal = target.columns.flatMap((column, i) => (before[i] === undefined ? [] : [isSame(source.columns[i], column, before[i])])).join(' AND ');
+  const what = change.kind === 'delete' ? `DELETE FROM ${targetName(target)}` : `UPDATE ${targetName(target)} SET ${assignments(mapping, row)}`;
+  return alone(hold, source.namespace, `${what} WHERE ${equal} LIMIT 1`, row);
+}
+
+function assignments({ source, target }: Mapping, row: LogRow): string {
+  return target.columns.flatMap((column, i) => (row[i] === undefined ? [] : [`${name(column.name)} = ${literal(source.columns[i], column, row[i])}`])).join(', ');
+}
+
+/** The value as the column takes it. */
+function literal(source: Column, target: Column, value: Value): string {
+  if (value === null) return 'NULL';
+  const text = quote(spellCell(source.type)(value)), assign = assignment(source, target);
+  return assign ? assign(text) : text;
+}
+
+/**
+ * Holds the column the very value? Texts are compared by their bytes, whatever the collation; numbers as numbers, for a text
+ * would make a DOUBLE of both. What can't be told apart: 0 and -0, and two spellings of one value in a JSON of MySQL's.
+ */
+function isSame(source: Column, target: Column, value: Value): string {
+  const cell = name(target.name), { type } = target;
+  if (value === null) return `${cell} IS NULL`;
+  switch (type.kind) {
+    case 'int': case 'float': case 'decimal': return `${cell} = ${isNumber(value) ? number(value, type.kind) : literal(source, target, value)}`;
+    case 'text': case 'enum': case 'set': case 'json-text': {
+      const text = spellCell(source.type)(value), kept = type.kind === 'text' && type.padded ? text.replace(/ +$/, '') : text;
+      return `BINARY CONVERT(${cell} USING utf8mb4) = BINARY ${quote(kept)}`;
+    }
+    case 'json-value': return `${cell} = CAST(${literal(source, target, value)} AS JSON)`;
+    default: return isYear(target.native) ? `${cell} = ${Number(value)}` : `${cell} = ${literal(source, target, value)}`;
+  }
+}
+
+function isNumber(value: Value): boolean {
+  return typeof value !== 'string' || /^-?\d+(\.\d+)?$/.test(value);
+}
+
+/** With an exponent a literal is a DOUBLE, without one an exact number. */
+function number(value: Value, kind: 'int' | 'float' | 'decimal'): string {
+  if (typeof value === 'boolean') return value ? '1' : '0';
+  return kind === 'float' ? Number(value).toExponential() : String(value);
+}
+
+/** One statement, which its row alone may fail. */
+async function alone({ session, signal }: Hold, namespace: string, sql: string, row: LogRow): Promise<readonly Rejected[]> {
+  await session.run('SAVEPOINT dsync', signal);
+  try {
+    await session.run(sql, signal);
+    return [];
+  } catch (error) {
+    if (!(error instanceof DsyncError && error.code === 'data')) throw error;
+    await session.run('ROLLBACK TO SAVEPOINT dsync', signal);
+    return [{ namespace, row: told(row), reason: messageOf(error.cause).replace(/ at row \d+$/, '') }];
+  }
+}
