@@ -7,7 +7,7 @@ import { lsnOf } from './lsn.js';
 import type { Login } from './login.js';
 import { decode, type Cells, type Message, type Relation } from './pgoutput.js';
 import { findSlot, historyLost, inUse, pinName, type Slot } from './pin.js';
-import { changeOf, compute, follow as followed, refuseRenamed, type Followed } from './relations.js';
+import { changeOf, compute, filled, follow as followed, refuseRenamed, type Followed } from './relations.js';
 import { Session } from './session.js';
 import { literal, quoted } from './sql.js';
 import { WalStream } from './walsender.js';
@@ -21,8 +21,18 @@ export interface FollowOptions {
 
 const neverAborted = new AbortController().signal;
 
-/** One walsender for the changes, and a session beside it for what the log does not tell. */
+/** An abort ends it by the signal's own reason, whatever was under way. */
 export async function* follow(login: Login, job: FollowJob, options: FollowOptions, signal: AbortSignal): AsyncGenerator<LogMessage> {
+  try {
+    yield* connected(login, job, options, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+/** One walsender for the changes, and a session beside it for what the log does not tell. */
+async function* connected(login: Login, job: FollowJob, options: FollowOptions, signal: AbortSignal): AsyncGenerator<LogMessage> {
   const aside = await Session.open(login, 'source', signal);
   let sender: Session | undefined, stream: WalStream | undefined, beating: NodeJS.Timeout | undefined;
   const stir = () => stream?.stir();
@@ -120,10 +130,10 @@ class Reader {
     this.#shapes.set(namespace, table.shape);
   }
 
-  #change(message: Extract<Message, { tag: 'insert' | 'update' | 'delete' }>): void {
-    const table = this.#tables.get(message.relation);
+  #change(arrived: Extract<Message, { tag: 'insert' | 'update' | 'delete' }>): void {
+    const table = this.#tables.get(arrived.relation);
     if (!table || this.gathering.skips()) return;
-    const change = changeOf(message, table);
+    const message = filled(arrived), change = changeOf(message, table);
     if (table.computed.length > 0) this.#await(table, message, change);
     this.gathering.add(change, bytesOf(change));
     this.changedAt = performance.now();

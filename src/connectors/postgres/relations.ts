@@ -4,7 +4,7 @@ import { parseCell, trimFraction } from '../../values/normal.js';
 import { columnTypes } from './catalog.js';
 import type { Cells, Message, Relation } from './pgoutput.js';
 import type { Session, TextRow } from './session.js';
-import { literal, qualified, quoted } from './sql.js';
+import { list, literal, qualified, quoted } from './sql.js';
 
 /** A table as its changes are being read. */
 export interface Followed {
@@ -17,7 +17,8 @@ export interface Followed {
   readonly computed: readonly Computed[];
 }
 
-export interface Computed { readonly place: number; readonly expression: string; readonly parse: (text: string) => Value }
+/** `inputs`: the columns that the expression reads. */
+export interface Computed { readonly place: number; readonly expression: string; readonly inputs: readonly string[]; readonly parse: (text: string) => Value }
 
 type Changes = Extract<Message, { tag: 'insert' | 'update' | 'delete' }>;
 type Cell = Value | undefined;
@@ -27,6 +28,13 @@ function cellParser(type: LogicalType): (text: string) => Value {
   if (type.kind === 'instant') return (text) => trimFraction(text.replace(/\+00(?= BC$|$)/, ''));
   if (type.kind === 'text' && type.padded) return (text) => text.replace(/ +$/, '');
   return parseCell(type);
+}
+
+/** The same message, with what its old tuple knows of cells that did not change. Null there means: not logged. */
+export function filled(message: Changes): Changes {
+  if (message.tag !== 'update' || !message.before) return message;
+  const { before } = message;
+  return { ...message, row: message.row.map((cell, i) => (cell === undefined ? before[i] ?? undefined : cell)) };
 }
 
 /** The change that a message tells of. Keys as the shape has them; of a table without one every cell counts. */
@@ -42,7 +50,7 @@ export function changeOf(message: Changes, followed: Followed): Change {
 
 function updateOf({ row: after, before }: Extract<Message, { tag: 'update' }>, followed: Followed): Change {
   const { namespace, key } = followed.shape;
-  const row = rowOf(before ? after.map((cell, i) => (cell === undefined ? before[i] ?? undefined : cell)) : after, followed);
+  const row = rowOf(after, followed);
   if (key.length === 0) {
     if (!before) throw new DsyncError('not-ready', `the log does not say which row of ${namespace} was updated: the table has no key`, { namespace, remedy: `ALTER TABLE ${qualified(followed.shape)} REPLICA IDENTITY FULL, then start anew` });
     return { kind: 'update', namespace, before: rowOf(before, followed), row };
@@ -83,13 +91,16 @@ export async function follow(session: Session, relation: Relation, known: Shape,
   return {
     shape, relation,
     parsers: logged.map(({ type }) => cellParser(type)), places: logged.map(({ name }) => placeOf(name)),
-    computed: columns.filter((column) => !logged.includes(column)).map(({ name, type }) => ({ place: placeOf(name), expression: traits.get(name)![2]!, parse: cellParser(type) })),
+    computed: columns.filter((column) => !logged.includes(column)).map(({ name, type }) => ({ place: placeOf(name), expression: traits.get(name)![2]!, inputs: JSON.parse(traits.get(name)![5]!) as string[], parse: cellParser(type) })),
   };
 }
 
 /** Generated columns are in the log only where the server publishes them; the others come with their expression. */
 const traitsQuery = `
-  SELECT a.attname, a.attnotnull, CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END, a.atttypid, a.atttypmod
+  SELECT a.attname, a.attnotnull, CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END, a.atttypid, a.atttypmod,
+    (SELECT coalesce(json_agg(i.attname), '[]') FROM pg_attribute i WHERE i.attrelid = a.attrelid AND a.attgenerated <> '' AND EXISTS (
+      SELECT FROM pg_depend p WHERE p.refclassid = 'pg_class'::regclass AND p.refobjid = i.attrelid AND p.refobjsubid = i.attnum AND i.attnum <> a.attnum
+        AND ((p.classid = 'pg_class'::regclass AND p.objid = a.attrelid AND p.objsubid = a.attnum) OR (p.classid = 'pg_attrdef'::regclass AND p.objid = d.oid))))
   FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
   WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`;
 
@@ -128,14 +139,31 @@ function keyIn({ columns: logged, identity }: Relation, columns: readonly Column
 /** Fills in what the log does not have, in place: computed by the server from each row's own cells. */
 export async function compute(session: Session, followed: Followed, rows: readonly Cell[][], texts: readonly Cells[], signal: AbortSignal): Promise<void> {
   const { relation: { columns, name, id }, computed } = followed;
-  const types = await session.query('SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a WHERE a.attrelid = $1 AND a.attname = ANY ($2)', signal, [id, columns.map((column) => column.name)]);
-  const typed = columns.flatMap((column, i) => types.filter(([found]) => found === column.name).map(([, native]) => ({ i, column: quoted(column.name), native: native! })));
-  const given = typed.map(({ i }) => `c${i}`), cast = typed.map(({ i, column, native }) => `given.c${i}::${native} AS ${column}`);
+  const natives = new Map((await session.query('SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped', signal, [id])).map(([column, native]) => [column!, native!]));
+  const given = columns.flatMap((column, i) => (natives.has(column.name) ? [{ i, cast: `given.c${i}::${natives.get(column.name)} AS ${quoted(column.name)}` }] : []));
   const found = await session.query(`
     SELECT ${computed.map(({ expression }) => `(${expression})`).join(', ')}
-    FROM unnest(${typed.map((_, i) => `$${i + 1}::text[]`).join(', ')}) WITH ORDINALITY given (${[...given, 'number'].join(', ')})
-    CROSS JOIN LATERAL (SELECT ${cast.join(', ')} OFFSET 0) ${quoted(name)} ORDER BY given.number`, signal, typed.map(({ i }) => texts.map((cells) => cells[i])));
-  found.forEach((values, r) => computed.forEach(({ place, parse }, c) => { rows[r][place] = values[c] === null ? null : parse(values[c]); }));
+    FROM unnest(${given.map((_, n) => `$${n + 1}::text[]`).join(', ')}) WITH ORDINALITY given (${[...given.map(({ i }) => `c${i}`), 'number'].join(', ')})
+    CROSS JOIN LATERAL (SELECT ${given.map(({ cast }) => cast).join(', ')} OFFSET 0) ${quoted(name)} ORDER BY given.number`, signal, given.map(({ i }) => texts.map((cells) => cells[i] ?? null)));
+  const cellOf = (text: string | null | undefined, { parse }: Computed) => (text === null || text === undefined ? text : parse(text));
+  for (const [r, row] of rows.entries()) {
+    const unknown = columns.filter((_, i) => texts[r][i] === undefined).map((column) => column.name);
+    const blind = computed.some(({ inputs }) => inputs.some((input) => unknown.includes(input)));
+    const values = blind ? await asItIsNow(session, followed, texts[r], signal) : found[r];
+    computed.forEach((column, c) => { row[column.place] = cellOf(values?.[c], column); });
+  }
+}
+
+/**
+ * Computed cells of a row whose inputs the log did not repeat: those that the row has by now. If it is gone, or has another
+ * key, a later change says so; if it changed again, a later change brings the same cells again.
+ */
+async function asItIsNow(session: Session, { shape, relation, computed }: Followed, texts: Cells, signal: AbortSignal): Promise<TextRow | undefined> {
+  const key = shape.key.map((place) => shape.columns[place].name), cells = key.map((name) => texts[relation.columns.findIndex((column) => column.name === name)]);
+  if (key.length === 0 || cells.includes(undefined)) return undefined;
+  const conditions = key.map((name, i) => `${quoted(name)} = $${i + 1}`).join(' AND ');
+  const [row] = await session.query(`SELECT ${list(computed.map(({ place }) => shape.columns[place].name))} FROM ${qualified(shape)} WHERE ${conditions}`, signal, cells);
+  return row;
 }
 
 /** Was one of the tables renamed while nobody followed? Then its changes must not be taken for another's. */
