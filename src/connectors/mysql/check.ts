@@ -166,20 +166,20 @@ async function spaceFindings(session: Session, mappings: readonly Mapping[], sig
   }] : [];
 }
 
-async function variables(session: Session, names: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
+export async function variables(session: Session, names: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
   const rows = await session.rows(`SHOW VARIABLES WHERE Variable_name IN (${names.map(quote).join(', ')})`, signal);
   return new Map(rows.map(([key, value]) => [key!, value!]));
 }
 
-function isOn(value: string | undefined): boolean {
+export function isOn(value: string | undefined): boolean {
   return value === 'ON' || value === '1';
 }
 
-async function grantsOf(session: Session, signal: AbortSignal): Promise<string> {
+export async function grantsOf(session: Session, signal: AbortSignal): Promise<string> {
   return (await session.rows('SHOW GRANTS', signal)).map(([grant]) => grant).join('\n');
 }
 
-async function currentUser(session: Session, signal: AbortSignal): Promise<string> {
+export async function currentUser(session: Session, signal: AbortSignal): Promise<string> {
   const [[user]] = await session.rows('SELECT CURRENT_USER()', signal);
   return user!.split('@').map(quote).join('@');
 }

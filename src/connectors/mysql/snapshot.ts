@@ -148,7 +148,7 @@ async function positionOf(reader: Session, control: Session, signal: AbortSignal
   return gtids ? gtids.replaceAll('\n', '') : binlogPlace(control, signal);
 }
 
-async function binlogPlace(control: Session, signal: AbortSignal): Promise<string | undefined> {
+export async function binlogPlace(control: Session, signal: AbortSignal): Promise<string | undefined> {
   const statements = [
     "SELECT local->>'$.binary_log_file', local->>'$.binary_log_position' FROM performance_schema.log_status",
     control.version.number >= 80_200 ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS',

@@ -5,6 +5,7 @@ import { readTables } from './catalogue.js';
 import { checkSource } from './check.js';
 import { lostAs } from './faults.js';
 import { identityOf } from './identity.js';
+import { changeLog } from './log.js';
 import { connect, type Session } from './session.js';
 import { sourceSettings } from './settings.js';
 import { openSnapshot } from './snapshot.js';
@@ -17,6 +18,17 @@ export async function openSource(address: Address, options: OpenOptions): Promis
   const limits = { batchBytes: options.batchBytes, batchRows: options.batchRows ?? defaultBatchRows };
   const shapesOf = async (signal: AbortSignal) => (await readTables(control, { schema: address.database }, signal)).map((table) => table.shape);
 
+  const snapshot: Source['snapshot'] = async (shapes, signal) => {
+    const sessions = await openAll(options.connections + 1, (inner) => open(inner).catch(lostAs('source-lost')), signal);
+    try {
+      const [lock, ...readers] = sessions;
+      return await openSnapshot(shapes, { readers, control: lock, limits, server: await identityOf(control, undefined, signal) }, signal);
+    } catch (error) {
+      for (const session of sessions) session.destroy();
+      throw error;
+    }
+  };
+
   return {
     engine: control.version.flavour,
     version: control.version.text,
@@ -28,16 +40,8 @@ export async function openSource(address: Address, options: OpenOptions): Promis
       return (await shapesOf(signal)).filter((shape) => !isOwn(shape.name) && selected(shape.namespace)).sort(byNamespace);
     },
     formats: () => ['delimited', 'values'],
-    async snapshot(shapes, signal) {
-      const sessions = await openAll(options.connections + 1, (inner) => open(inner).catch(lostAs('source-lost')), signal);
-      try {
-        const [lock, ...readers] = sessions;
-        return await openSnapshot(shapes, { readers, control: lock, limits, server: await identityOf(control, undefined, signal) }, signal);
-      } catch (error) {
-        for (const session of sessions) session.destroy();
-        throw error;
-      }
-    },
+    snapshot,
+    log: changeLog({ control, open: (signal) => open(signal).catch(lostAs('source-lost')), snapshot }),
     [Symbol.asyncDispose]: () => control.close(),
   };
 }

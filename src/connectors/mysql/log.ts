@@ -1,0 +1,61 @@
+import type { ChangeLog, Moment, Position, Shape, Snapshot } from '../../contract.js';
+import { DsyncError } from '../../errors.js';
+import { follow } from './follow.js';
+import { checkLog } from './logcheck.js';
+import { filePlaceOf, reached } from './places.js';
+import type { Session } from './session.js';
+import { binlogPlace } from './snapshot.js';
+
+export interface LogPorts {
+  readonly control: Session;
+  readonly open: (signal: AbortSignal) => Promise<Session>;
+  readonly snapshot: (shapes: readonly Shape[], signal: AbortSignal) => Promise<Snapshot>;
+}
+
+/** The binary log. Nothing is made in the server: it keeps its log for as long as its own settings say. */
+export function changeLog({ control, open, snapshot }: LogPorts): ChangeLog {
+  return {
+    check: (shapes, signal) => checkLog(control, shapes, signal),
+    async pin(_run, shapes, save, signal) {
+      save({ names: [] });
+      const frozen = await snapshot(shapes, signal);
+      try {
+        save({ names: [], position: exactPosition(frozen.moment) });
+        return frozen;
+      } catch (error) {
+        await frozen[Symbol.asyncDispose]();
+        throw error;
+      }
+    },
+    follow: (job, signal) => follow(job, { open, head }, signal),
+    head: (signal) => head(control, signal),
+    reached,
+    confirm() {},
+    retention: (_run, position, signal) => retention(control, position, signal),
+    async unpin() {},
+  };
+}
+
+function exactPosition({ exact, position, how }: Moment): Position {
+  if (exact && position !== undefined) return position;
+  throw new DsyncError('not-ready', exact ? `the snapshot's place in the binary log can't be had (${how})` : `the snapshot is not of one moment (${how}): the changes after it can't be told`, {
+    remedy: 'turn the binary log on, GRANT RELOAD, REPLICATION CLIENT ON *.* to the user (MariaDB: RELOAD, BINLOG MONITOR), and leave out tables without transactions',
+  });
+}
+
+/** A GTID set where the server has one, else `file:offset`. */
+async function head(session: Session, signal: AbortSignal): Promise<Position> {
+  const gtids = session.version.flavour === 'mariadb' ? '@@global.gtid_binlog_pos' : "IF(@@global.gtid_mode = 'ON', @@global.gtid_executed, '')";
+  const [[set]] = await session.rows(`SELECT ${gtids}`, signal);
+  const position = set ? set.replace(/\s/g, '') : await binlogPlace(session, signal);
+  if (position === undefined) throw new DsyncError('not-ready', 'the server does not tell where its binary log ends', { remedy: 'turn the binary log on, and GRANT REPLICATION CLIENT (MariaDB: BINLOG MONITOR) ON *.* to the user' });
+  return position;
+}
+
+/** How much log there is in all is not because of this run. The seconds are those of the oldest file that must not go. */
+async function retention(session: Session, position: Position, signal: AbortSignal): Promise<{ readonly bytes?: number; readonly secondsLeft?: number }> {
+  const place = filePlaceOf(position);
+  const logs = await session.rows('SHOW BINARY LOGS', signal);
+  const needed = place ? logs.filter(([file]) => file! >= place.file).reduce((sum, [, size]) => sum + Number(size), 0) - place.at : undefined;
+  return needed === undefined ? {} : { bytes: Math.max(0, needed) };
+}
