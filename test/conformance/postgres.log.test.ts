@@ -384,6 +384,7 @@ for (const server of ['postgres18', 'postgres14'] as const) describeWith(server,
     let go = () => {};
     const held = new Promise<void>((resolve) => { go = resolve; });
     const slow = following(world.log, jobOf(world, { bytes: 64 << 10 }), async (message) => { if (message.kind === 'changes') await held; });
+    onTestFinished(() => go());
     for (let i = 0; i < 60; i++) await made.query(`INSERT INTO t SELECT g, repeat(md5(g::text), 10) FROM generate_series(${i * 1000}, ${i * 1000 + 999}) g`);
     const goal = await world.log.head(never);
     await slow.until(() => slow.changes().length > 0);
