@@ -95,7 +95,7 @@ for (const name of servers) {
       await database.query('CREATE TABLE moments (id INT AUTO_INCREMENT PRIMARY KEY, n INT)');
       const writer = writing(database, 'INSERT INTO moments (n) VALUES (1)');
       try {
-        for (let round = 0; round < 5; round++) {
+        for (let round = 0; round < 30; round++) {
           await writer.wrote();
           await using from = await opened(database, { connections: 4 });
           expect(from.snapshot.moment).toMatchObject({ exact: true, position: expect.any(String) });
