@@ -302,6 +302,14 @@ for (const name of servers) {
       expect(await database.query('SELECT * FROM people ORDER BY id')).toEqual([{ id: '1', mail: 'a@x', n: '7' }, { id: '2', mail: 'b@x', n: '1' }, { id: '4', mail: 'd@x', n: '7' }]);
     });
 
+    test('a float whose sign of zero will be lost is said to be so, before the first row', async () => {
+      await using database = await freshDatabase(name);
+      await using to = await destinationOf(database);
+      const { fidelity } = await to.adapt(source([['id', int32], ['f', { kind: 'float', bits: 64 }]]), { name: 'zeros' }, signal);
+      const zero = (await database.query('SELECT CAST(-0e0 AS CHAR) AS zero'))[0]!.zero;
+      expect(fidelity[1]).toEqual(zero === '-0' ? { level: 'exact' } : { level: 'reshaped', note: '-0 becomes 0' });
+    });
+
     test('keys that the target\'s collation takes for equal are rejected, not overwritten', async () => {
       await using database = await freshDatabase(name);
       await database.query(`CREATE TABLE words (w VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci PRIMARY KEY, n INT); INSERT INTO words VALUES ('a', 1)`);
