@@ -38,22 +38,39 @@ export class Ledger {
   }
 }
 
-/** How far a task got without a gap. `sequence` is above every batch that ever landed, so that numbers are never used twice. */
+/**
+ * How far a task got without a gap. Each process that works on a task numbers its batches from a multiple of `series`, which
+ * is `sequence` here: numbers are never used twice, and a gap that one process has left is behind the next one's batches.
+ */
 export interface Reached { readonly done: boolean; readonly rows: number; readonly cursor?: Cursor; readonly sequence: number }
+
+/** More batches than a task has. */
+const series = 2 ** 32;
 
 /** What the destination's progress says of each task: its cursor advances over the contiguous prefix only. */
 export function reached(progress: readonly ProgressRow[]): ReadonlyMap<string, Reached> {
   const byTask = new Map<string, ProgressRow[]>();
-  for (const row of progress) byTask.set(row.task, [...(byTask.get(row.task) ?? []), row]);
+  for (const row of progress) {
+    const rows = byTask.get(row.task);
+    if (rows) rows.push(row);
+    else byTask.set(row.task, [row]);
+  }
   return new Map([...byTask].map(([task, rows]) => [task, prefixOf(rows)]));
 }
 
 function prefixOf(rows: readonly ProgressRow[]): Reached {
-  const ordered = [...rows].sort((a, b) => a.sequence - b.sequence);
-  const last = ordered[ordered.length - 1];
-  const finished = ordered.find((row) => row.done);
-  if (finished) return { done: true, rows: finished.rows, sequence: last.sequence + 1 };
-  let cursor: Cursor | undefined;
-  for (let i = 0; i < ordered.length && ordered[i].sequence === i; i++) cursor = ordered[i].cursor ?? cursor;
-  return { done: false, rows: ordered.reduce((sum, row) => sum + row.rows, 0), cursor, sequence: last.sequence + 1 };
+  const last = Math.max(...rows.map((row) => row.sequence)), finished = rows.find((row) => row.done);
+  const sequence = (Math.floor(last / series) + 1) * series;
+  if (finished) return { done: true, rows: finished.rows, sequence };
+  return { done: false, rows: rows.reduce((sum, row) => sum + row.rows, 0), cursor: cursorOf(new Map(rows.map((row) => [row.sequence, row])), last), sequence };
+}
+
+/** Each process went on from where those before it had got: the latest one that got anywhere decides. */
+function cursorOf(rows: ReadonlyMap<number, ProgressRow>, last: number): Cursor | undefined {
+  for (let start = Math.floor(last / series) * series; start >= 0; start -= series) {
+    let cursor: Cursor | undefined;
+    for (let at = start; rows.has(at); at++) cursor = rows.get(at)!.cursor ?? cursor;
+    if (cursor !== undefined) return cursor;
+  }
+  return undefined;
 }

@@ -30,7 +30,13 @@ export function statusOf(error: unknown, stopped: StopSignal | undefined): numbe
 }
 
 function known(error: unknown): DsyncError {
-  return error instanceof DsyncError ? error : new DsyncError('internal', messageOf(error), { cause: error, remedy: 'this is a fault of dsync: DSYNC_DEBUG=1 shows where it happened' });
+  if (error instanceof DsyncError) return error.code === 'disk-full' && error.remedy === undefined ? withSpace(error) : error;
+  return new DsyncError('internal', messageOf(error), { cause: error, remedy: 'this is a fault of dsync: DSYNC_DEBUG=1 shows where it happened' });
+}
+
+function withSpace(error: DsyncError): DsyncError {
+  const { code, message, cause, namespace, task } = error;
+  return new DsyncError(code, message, { cause, namespace, task, remedy: 'free some space there, then go on: what was written before is kept' });
 }
 
 function indented(text: string): string {

@@ -32,16 +32,25 @@ describe('the ledger', () => {
 });
 
 describe('what a task reached', () => {
+  const second = 2 ** 32, third = 2 * second;
+
   it('is the cursor of the contiguous prefix, never one beyond a gap', () => {
-    expect(reached([row(0, 'a'), row(1, 'b'), row(3, 'd')]).get('t')).toMatchObject({ cursor: 'b', sequence: 4, done: false });
+    expect(reached([row(0, 'a'), row(1, 'b'), row(3, 'd')]).get('t')).toMatchObject({ cursor: 'b', sequence: second, done: false });
   });
 
   it('keeps the last cursor that was given', () => {
-    expect(reached([row(1), row(0, 'a')]).get('t')).toMatchObject({ cursor: 'a', sequence: 2 });
+    expect(reached([row(1), row(0, 'a')]).get('t')).toMatchObject({ cursor: 'a', sequence: second });
   });
 
   it('is nothing when the first batch is missing', () => {
-    expect(reached([row(1, 'b')]).get('t')).toMatchObject({ cursor: undefined, sequence: 2, rows: 10 });
+    expect(reached([row(1, 'b')]).get('t')).toMatchObject({ cursor: undefined, sequence: second, rows: 10 });
+  });
+
+  it('goes on behind the gaps that earlier processes have left', () => {
+    const first = [row(0, 'a'), row(2, 'c')];
+    expect(reached([...first, row(second, 'b'), row(second + 1, 'c2'), row(second + 3, 'e')]).get('t')).toMatchObject({ cursor: 'c2', sequence: third });
+    expect(reached([...first, row(second + 1, 'c2')]).get('t')).toMatchObject({ cursor: 'a', sequence: third });
+    expect(reached([...first, row(second)]).get('t')).toMatchObject({ cursor: 'a', sequence: third });
   });
 
   it('is done when the destination says so', () => {

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { defaultFolder } from '../../src/state/store.js';
 import { parseSettings } from '../../src/cli/file.js';
 import { flags, type SettingName } from '../../src/cli/flags.js';
@@ -92,5 +93,13 @@ describe('--help', () => {
     const { stdout } = await type(['--help']);
     expect(examplesIn(stdout)).toHaveLength(3);
     for (const command of commands) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'));
+  });
+});
+
+describe('files that other programs read', () => {
+  const files = ['docker-compose.yml', ...['.github/workflows', '.github/ISSUE_TEMPLATE'].flatMap((folder) => readdirSync(resolve(folder)).map((name) => `${folder}/${name}`))];
+
+  test.each(files)('%s is YAML', (name) => {
+    expect(parse(read(name))).toEqual(expect.any(Object));
   });
 });

@@ -1,7 +1,7 @@
 import type { Finding, Mapping, Shape } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import { name, quote, tableName, type Cell, type Session, type Version } from './session.js';
-import { logsAll, withoutTransactions } from './snapshot.js';
+import { withoutTransactions } from './snapshot.js';
 
 const oldest: Record<Version['flavour'], { readonly number: number; readonly text: string }> = {
   mysql: { number: 80_000, text: 'MySQL 8.0' }, mariadb: { number: 100_600, text: 'MariaDB 10.6' },
@@ -67,10 +67,8 @@ async function selectFindings(session: Session, shapes: readonly Shape[], signal
 /** Which rung of the lock ladder will do, and what has no snapshot at all. */
 async function momentFindings(session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<Finding[]> {
   const grants = await grantsOf(session, signal);
-  const lockFree = session.version.flavour === 'mariadb' && await logsAll(session, signal);
-  const how = lockFree ? 'consistent snapshots, compared by their place in the binlog'
-    : /\b(RELOAD|FLUSH_TABLES|ALL PRIVILEGES)\b.* ON \*\.\*/.test(grants) ? 'FLUSH TABLES WITH READ LOCK, for a moment'
-      : /\b(LOCK TABLES|ALL PRIVILEGES)\b/.test(grants) ? 'LOCK TABLES … READ, for a moment' : undefined;
+  const how = /\b(RELOAD|FLUSH_TABLES|ALL PRIVILEGES)\b.* ON \*\.\*/.test(grants) ? 'FLUSH TABLES WITH READ LOCK, for a moment'
+    : /\b(LOCK TABLES|ALL PRIVILEGES)\b/.test(grants) ? 'LOCK TABLES … READ, for a moment' : undefined;
   const unsafe = await withoutTransactions(shapes, session, signal);
   return [
     how ? { level: 'info', code: 'moment', message: `all readers share one moment by ${how}` } : {

@@ -19,9 +19,21 @@ export async function readOffer(session: Session, signal: AbortSignal): Promise<
 export async function adapt(source: Shape, target: Target, schema: string, offer: Offer, session: Session, signal: AbortSignal): Promise<Mapping> {
   refuseNames(source, { ...target, schema });
   const standing = await readTable(session, schema, target.name, signal);
-  if (standing) return fitted(source, standing);
+  if (standing) return withZeroNotes(fitted(source, standing));
   await refuseView(session, schema, target.name, source, signal);
-  return made(source, target.name, schema, offer);
+  return withZeroNotes(made(source, target.name, schema, offer));
+}
+
+/** MariaDB makes 0 of a float's -0. */
+function withZeroNotes(mapping: Mapping): Mapping {
+  const { source, target, fidelity } = mapping;
+  if (target.engine !== 'mariadb' || source.engine === 'mariadb') return mapping;
+  const loses = (i: number) => source.columns[i].type.kind === 'float' && target.columns[i].type.kind === 'float';
+  return { ...mapping, fidelity: fidelity.map((one, i) => (loses(i) ? noted(one, '-0 becomes 0') : one)) };
+}
+
+function noted({ level, note }: Fidelity, more: string): Fidelity {
+  return { level: level === 'exact' ? 'reshaped' : level, note: note ? `${note}; ${more}` : more };
 }
 
 function made(source: Shape, name: string, schema: string, offer: Offer): Mapping {
@@ -78,8 +90,7 @@ function withKeyNote(fidelity: Fidelity, source: Shape, target: Column, position
   const collation = collationOf(target.native);
   if (fidelity.level === 'lossy' || !source.key.includes(position) || tellsAllApart(collation)) return fidelity;
   if (source.columns[position].native === target.native) return fidelity;
-  const note = `keys that ${collation} takes for equal are rejected`;
-  return { level: 'reshaped', note: fidelity.note ? `${fidelity.note}; ${note}` : note };
+  return noted(fidelity, `keys that ${collation} takes for equal are rejected`);
 }
 
 function refuseNames(source: Shape, { schema, name }: Target): void {
