@@ -24,7 +24,7 @@ export function applying(writing: Writing): Apply {
   };
   return async (hold, work) => {
     const tables = work.tables.map(({ mapping, changes }) => ({ mapping: final(mapping), changes }));
-    for (const { mapping } of tables) await prepared(hold, mapping, writing);
+    for (const { mapping } of tables) if (mapping.target.key.length === 0 && !(await writing.isTransactional(hold, mapping))) throw inexact(mapping);
     return fenced(hold, async () => {
       const known = await laneNoted(hold, work);
       if (known) return known;
@@ -38,11 +38,9 @@ export function applying(writing: Writing): Apply {
   };
 }
 
-async function prepared(hold: Hold, mapping: Mapping, writing: Writing): Promise<void> {
-  const transactional = await writing.prepare(hold, mapping);
-  if (mapping.target.key.length > 0 || transactional) return;
-  throw new DsyncError('refused', `${mapping.target.namespace} has no key, and a storage engine without transactions: its changes could be applied twice`, {
-    namespace: mapping.source.namespace, remedy: `ALTER TABLE ${targetName(mapping.target)} ENGINE=InnoDB`,
+function inexact({ source, target }: Mapping): DsyncError {
+  return new DsyncError('refused', `${target.namespace} has no key, and a storage engine without transactions: its changes could be applied twice`, {
+    namespace: source.namespace, remedy: `ALTER TABLE ${targetName(target)} ENGINE=InnoDB`,
   });
 }
 

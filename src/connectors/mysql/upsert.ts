@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Mapping } from '../../contract.js';
 import type { Table } from './catalogue.js';
 import { judged, type Find, type Load } from './load.js';
@@ -27,7 +28,7 @@ export interface Upserts {
  */
 export function upserts(mapping: Mapping, table: Table | undefined): Upserts {
   const { target } = mapping;
-  const into = tableName(target.schema, target.name), temporary = tableName(target.schema, '_dsync_load');
+  const into = tableName(target.schema, target.name), temporary = tableName(target.schema, `_dsync_load_${createHash('sha256').update(target.name).digest('hex').slice(0, 16)}`);
   const columns = target.columns.map((column) => name(column.name)), keys = target.key.map((position) => columns[position]);
   const others = columns.filter((column) => !keys.includes(column));
   const sameKey = target.key.map((position) => equal(columns[position], target.columns[position].native)).join(' AND ');

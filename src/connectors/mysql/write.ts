@@ -17,8 +17,8 @@ const localInfileRefused = new Set([1148, 3948, 4166]);
 export interface Writing {
   write(hold: Hold, batch: Batch, mapping: Mapping, options: WriteOptions): Promise<{ readonly written: number; readonly rejected: readonly Rejected[] }>;
   mend(hold: Hold, mapping: Mapping, changes: Changes): Promise<{ readonly rejected: readonly Rejected[] }>;
-  /** Has ready what the calls below need of this table; does its storage engine have transactions? */
-  prepare(hold: Hold, mapping: Mapping): Promise<boolean>;
+  /** Does the table's storage engine have transactions? */
+  isTransactional(hold: Hold, mapping: Mapping): Promise<boolean>;
   /** What `mend` does, in the open transaction. */
   change(hold: Hold, mapping: Mapping, changes: Changes): Promise<readonly Rejected[]>;
   /** Updates these columns of rows by their keys, in the open transaction. */
@@ -28,6 +28,9 @@ export interface Writing {
 }
 
 export interface Changes { readonly upserts: readonly Row[]; readonly deletes: readonly Row[] }
+
+/** Temporary tables that a session keeps. */
+const mostTemporary = 20;
 
 /** How a table's rows are written, compiled once per table and process. */
 interface Road {
@@ -43,7 +46,8 @@ interface Road {
 export function writing(server: { readonly infile: boolean; readonly packet: PacketLimit }): Writing {
   let { infile } = server;
   const roads = new WeakMap<Mapping, Promise<Road>>();
-  const temporary = new WeakMap<Session, Mapping>();
+  /** Whose the temporary tables are that a session has, the one that was made last at the end. */
+  const temporary = new WeakMap<Session, Map<string, Mapping>>();
 
   /** LOAD DATA where the server lets us, INSERT from its first refusal on. */
   function loadInto(mapping: Mapping, table: string): Load {
@@ -81,11 +85,17 @@ export function writing(server: { readonly infile: boolean; readonly packet: Pac
   /** The upserts of this mapping, with its temporary table in this session. */
   async function ready(session: Session, mapping: Mapping, road: Road, signal: AbortSignal): Promise<Upserts> {
     if (!road.upserts) throw new DsyncError('internal', `${mapping.source.namespace} has no key to upsert by`, { namespace: mapping.source.namespace });
-    if (temporary.get(session) !== mapping) {
-      temporary.delete(session);
-      await road.upserts.prepare(session, signal);
-      temporary.set(session, mapping);
+    const made = temporary.get(session) ?? new Map<string, Mapping>(), name = road.upserts.temporary;
+    temporary.set(session, made);
+    if (made.get(name) === mapping) return road.upserts;
+    const [oldest] = made.keys();
+    if (made.size >= mostTemporary && oldest !== undefined) {
+      made.delete(oldest);
+      await session.run(`DROP TEMPORARY TABLE IF EXISTS ${oldest}`, signal);
     }
+    made.delete(name);
+    await road.upserts.prepare(session, signal);
+    made.set(name, mapping);
     return road.upserts;
   }
 
@@ -144,11 +154,7 @@ export function writing(server: { readonly infile: boolean; readonly packet: Pac
       await ready(hold.session, mapping, await roadOf(hold, mapping), hold.signal);
       return { rejected: await fenced(hold, () => change(hold, mapping, changes)) };
     },
-    async prepare(hold, mapping) {
-      const road = await roadOf(hold, mapping);
-      if (road.upserts) await ready(hold.session, mapping, road, hold.signal);
-      return !road.alwaysUpsert;
-    },
+    isTransactional: async (hold, mapping) => !(await roadOf(hold, mapping)).alwaysUpsert,
     change,
     async update(hold, mapping, columns, rows) {
       const { session, signal } = hold, positions = [...mapping.target.key, ...columns], narrow = narrowed(mapping, positions);
