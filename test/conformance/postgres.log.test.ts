@@ -3,6 +3,7 @@ import type { Change, ChangeLog, FollowJob, LogMessage, LogPlace, LogRow, OpenOp
 import { postgres } from '../../src/connectors/postgres/connector.js';
 import { openLog } from '../../src/connectors/postgres/log.js';
 import { loginOf } from '../../src/connectors/postgres/login.js';
+import { pinName } from '../../src/connectors/postgres/pin.js';
 import { connectText, describeWith, freshDatabase, freshSql, ownServer, type FreshDatabase, type TextConnection } from '../servers/index.js';
 
 const never = new AbortController().signal;
@@ -210,6 +211,19 @@ for (const server of ['postgres18', 'postgres14'] as const) describeWith(server,
       { kind: 'update', namespace: 'public.k', row: [1, 'c'] }, { kind: 'update', namespace: 'public.k', before: [2, undefined], row: [5, 'b'] },
       { kind: 'delete', namespace: 'public.k', before: [5, undefined] },
       { kind: 'update', namespace: 'public.h', before: [1, 'a'], row: [1, null] }, { kind: 'delete', namespace: 'public.h', before: [1, 'a'] },
+    ]);
+  });
+
+  test('an index as replica identity names the rows by its columns', async () => {
+    const world = await pinned(await database(server), "CREATE TABLE t (note text, b int NOT NULL, a int NOT NULL, CONSTRAINT named UNIQUE (a, b)); ALTER TABLE t REPLICA IDENTITY USING INDEX named; INSERT INTO t VALUES ('x', 1, 1), ('y', 2, 2)");
+    expect(world.shapes[0]!.key).toEqual([2, 1]);
+    expect((await world.log.check(world.shapes, never)).filter(({ level }) => level === 'error')).toEqual([]);
+    await world.database.query("UPDATE t SET note = 'z' WHERE a = 1; UPDATE t SET a = 9 WHERE a = 1; DELETE FROM t WHERE a = 2");
+    const all = await followed(world);
+    expect(all.messages[0]).toMatchObject({ kind: 'shape', changed: false });
+    expect(all.changes()).toEqual([
+      { kind: 'update', namespace: 'public.t', row: ['z', 1, 1] }, { kind: 'update', namespace: 'public.t', before: [undefined, 1, 1], row: ['z', 1, 9] },
+      { kind: 'delete', namespace: 'public.t', before: [undefined, 2, 2] },
     ]);
   });
 
@@ -483,6 +497,13 @@ for (const server of ['postgres18', 'postgres14'] as const) describeWith(server,
     await made.query(`${lacks[0]!.remedy}; ${lacks[1]!.remedy}; ALTER TABLE good OWNER TO ${role}`);
     expect(await poor.log.check(shapes.filter(({ name }) => name === 'good'), never)).toEqual([]);
   });
+});
+
+test('slot and publication are named after the run, whatever its id is', () => {
+  expect(pinName('amber_owl_42')).toBe('dsync_amber_owl_42');
+  const odd = ['Amber-Owl', 'amber-owl', 'é"; DROP', 'x'.repeat(100), `${'x'.repeat(100)}y`].map(pinName);
+  for (const name of odd) expect(name).toMatch(/^dsync_[a-z0-9_]{1,57}$/);
+  expect(new Set(odd).size).toBe(odd.length);
 });
 
 describeWith('postgres18', 'a slot that the server gave up', () => {
