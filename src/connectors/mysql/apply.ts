@@ -129,7 +129,7 @@ function isSame(source: Column, target: Column, value: Value): string {
     case 'int': case 'float': case 'decimal': return `${cell} = ${isNumber(value) ? number(value, type.kind) : literal(source, target, value)}`;
     case 'text': case 'enum': case 'set': case 'json-text': {
       const text = spellCell(source.type)(value), kept = type.kind === 'text' && type.padded ? text.replace(/ +$/, '') : text;
-      return `BINARY CONVERT(${cell} USING utf8mb4) = BINARY ${quote(kept)}`;
+      return `CAST(CONVERT(${cell} USING utf8mb4) AS BINARY) = CAST(${quote(kept)} AS BINARY)`;
     }
     case 'json-value': return `${cell} = CAST(${literal(source, target, value)} AS JSON)`;
     default: return isYear(target.native) ? `${cell} = ${Number(value)}` : `${cell} = ${literal(source, target, value)}`;
@@ -146,15 +146,14 @@ function number(value: Value, kind: 'int' | 'float' | 'decimal'): string {
   return kind === 'float' ? Number(value).toExponential() : String(value);
 }
 
-/** One statement, which its row alone may fail. */
+/** One statement, which its row alone may fail. A warning says that a value would be kept as another one. */
 async function alone({ session, signal }: Hold, namespace: string, sql: string, row: LogRow): Promise<readonly Rejected[]> {
   await session.run('SAVEPOINT dsync', signal);
-  try {
-    await session.run(sql, signal);
-    return [];
-  } catch (error) {
-    if (!(error instanceof DsyncError && error.code === 'data')) throw error;
-    await session.run('ROLLBACK TO SAVEPOINT dsync', signal);
-    return [{ namespace, row: told(row), reason: messageOf(error.cause).replace(/ at row \d+$/, '') }];
-  }
+  const reason = await session.run(sql, signal).then(async ({ warnings }) => (warnings === 0 ? undefined : (await session.rows('SHOW WARNINGS', signal))[0]?.[2] ?? 'the server warned of something'), (error: unknown) => {
+    if (error instanceof DsyncError && error.code === 'data') return messageOf(error.cause);
+    throw error;
+  });
+  if (reason === undefined) return [];
+  await session.run('ROLLBACK TO SAVEPOINT dsync', signal);
+  return [{ namespace, row: told(row), reason: reason.replace(/ at row \d+$/, '') }];
 }
