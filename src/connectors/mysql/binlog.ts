@@ -19,7 +19,9 @@ export type LogEvent =
   | { readonly kind: 'commit'; readonly end: number; readonly at: number }
   /** `XA PREPARE`, or with `onePhase` a commit. */
   | { readonly kind: 'prepare'; readonly xid: string; readonly onePhase: boolean; readonly end: number; readonly at: number }
-  | { readonly kind: 'file'; readonly name: string };
+  | { readonly kind: 'file'; readonly name: string }
+  /** The head of a file, which tells nothing, ended here. */
+  | { readonly kind: 'passed'; readonly offset: number };
 
 export interface Binlog {
   /** All events that are here, or none where none comes within `milliseconds`. Fails with what ended the stream, or the signal's reason. */
@@ -60,6 +62,8 @@ interface Decoded {
 
 const headBytes = 19;
 const [formatDescription, tableMap] = [15, 19];
+/** What else stands at the head of a file: the GTIDs of those before it, MySQL's and MariaDB's, and a checkpoint. */
+const fileHeads = new Set([formatDescription, 35, 163, 161]);
 const checksumBytes = 4;
 /** Row events by their type: versions 1 and 2. */
 const rowEvents = new Map<number, { readonly change: 'insert' | 'update' | 'delete'; readonly extra: boolean }>([
@@ -143,7 +147,10 @@ function takeRows(zongji: Machinery, chosen: BinlogOptions['chosen'], queue: Que
       } else wanted.delete(map.id);
     } else if (compressedRows.has(type)) {
       if (wanted.has(buffer.readUIntLE(head + headBytes, 6))) fail(new DsyncError('refused', 'the binary log holds compressed rows', { remedy: 'SET GLOBAL log_bin_compress = OFF, then start over with a new run' }));
-    } else return decode.call(this, packet, connection);
+    } else {
+      if (fileHeads.has(type)) queue.put({ kind: 'passed', offset: buffer.readUInt32LE(head + 13) }, 0);
+      return decode.call(this, packet, connection);
+    }
     return prototype.binlogData;
   };
 }

@@ -104,6 +104,10 @@ class Follower {
         this.#preparing = event.prepares ? [] : undefined;
         return;
       case 'file': return this.#track.file(event.name);
+      case 'passed':
+        this.#track.passed(event.offset);
+        this.#moved = true;
+        return;
       case 'map': return this.#mapped(event.map);
       case 'rows': return yield* this.#rows(event);
       case 'commit': return this.#commit(event.end, event.at);
@@ -328,6 +332,7 @@ class Follower {
           if (event.kind === 'begin') track.begin(event.gtid);
           if (event.kind === 'file') track.file(event.name);
           if (event.kind === 'query' && effectsOf(event.sql, event.schema).some((effect) => this.#concerned(effect).some((concerned) => concerned.table === table))) return true;
+          if (event.kind === 'passed') track.passed(event.offset);
           if ('end' in event) track.end(event.end);
         }
       }

@@ -14,21 +14,30 @@ export interface LogPorts {
 
 /** The binary log. Nothing is made in the server: it keeps its log for as long as its own settings say. */
 export function changeLog({ control, open, snapshot }: LogPorts): ChangeLog {
+  // A server may begin to count GTIDs while a run goes by file and offset: its goals are told in the run's own kind.
+  let byFile = false;
+  const noted = (position: Position): Position => {
+    byFile = filePlaceOf(position) !== undefined;
+    return position;
+  };
   return {
     check: (shapes, signal) => checkLog(control, shapes, signal),
     async pin(_run, shapes, save, signal) {
       save({ names: [] });
       const frozen = await snapshot(shapes, signal);
       try {
-        save({ names: [], position: exactPosition(frozen.moment) });
+        save({ names: [], position: noted(exactPosition(frozen.moment)) });
         return frozen;
       } catch (error) {
         await frozen[Symbol.asyncDispose]();
         throw error;
       }
     },
-    follow: (job, signal) => follow(job, { open, head }, signal),
-    head: (signal) => head(control, signal),
+    follow(job, signal) {
+      noted(job.from.position);
+      return follow(job, { open, head: (session, inner) => head(session, byFile, inner) }, signal);
+    },
+    head: (signal) => head(control, byFile, signal),
     reached,
     confirm() {},
     retention: (_run, position, signal) => retention(control, position, signal),
@@ -43,17 +52,17 @@ function exactPosition({ exact, position, how }: Moment): Position {
   });
 }
 
-/** A GTID set where the server has one, else `file:offset`. */
-async function head(session: Session, signal: AbortSignal): Promise<Position> {
+/** A GTID set where the server has one, else, or if it is asked for, `file:offset`. */
+async function head(session: Session, byFile: boolean, signal: AbortSignal): Promise<Position> {
   const gtids = session.version.flavour === 'mariadb' ? '@@global.gtid_binlog_pos' : "IF(@@global.gtid_mode = 'ON', @@global.gtid_executed, '')";
   const [[set]] = await session.rows(`SELECT ${gtids}`, signal);
-  const position = set ? set.replace(/\s/g, '') : await binlogPlace(session, signal);
+  const position = set && !byFile ? set.replace(/\s/g, '') : await binlogPlace(session, signal);
   if (position === undefined) throw new DsyncError('not-ready', 'the server does not tell where its binary log ends', { remedy: 'turn the binary log on, and GRANT REPLICATION CLIENT (MariaDB: BINLOG MONITOR) ON *.* to the user' });
   return position;
 }
 
-/** How much log there is in all is not because of this run. The seconds are those of the oldest file that must not go. */
-async function retention(session: Session, position: Position, signal: AbortSignal): Promise<{ readonly bytes?: number; readonly secondsLeft?: number }> {
+/** The server tells the sizes of its files, and neither their age nor which of them holds a GTID. */
+async function retention(session: Session, position: Position, signal: AbortSignal): Promise<{ readonly bytes?: number }> {
   const place = filePlaceOf(position);
   const logs = await session.rows('SHOW BINARY LOGS', signal);
   const needed = place ? logs.filter(([file]) => file! >= place.file).reduce((sum, [, size]) => sum + Number(size), 0) - place.at : undefined;

@@ -1,13 +1,17 @@
 import type { Finding, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { currentUser, grantsOf, isOn, variables } from './check.js';
+import { errnoOf } from './faults.js';
 import { quote, tableName, type Session } from './session.js';
 import { withoutTransactions } from './snapshot.js';
 
 const settingNames = [
   'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_value_options', 'binlog_transaction_compression', 'log_bin_compress',
-  'binlog_expire_logs_seconds', 'expire_logs_days', 'gtid_mode', 'log_replica_updates', 'log_slave_updates',
+  'binlog_expire_logs_seconds', 'expire_logs_days', 'gtid_mode',
 ];
+
+/** MySQL's answer to `XA RECOVER` without XA_RECOVER_ADMIN. */
+const notAllowed = 1401;
 
 /** What following the binary log needs, and what it can't tell. */
 export async function checkLog(session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]> {
@@ -49,16 +53,11 @@ async function rightFindings(session: Session, signal: AbortSignal): Promise<Fin
 }
 
 function expiryFindings(settings: ReadonlyMap<string, string>): Finding[] {
-  const seconds = expirySeconds(settings);
+  const seconds = Number(settings.get('binlog_expire_logs_seconds') ?? 0) || Number(settings.get('expire_logs_days') ?? 0) * 86_400;
   return seconds === 0 ? [] : [{
     level: seconds < 86_400 ? 'warning' : 'info', code: 'log-expiry', message: `the server removes its binary logs after ${Math.round(seconds / 360) / 10} h, whether dsync has read them or not`,
     remedy: 'SET GLOBAL binlog_expire_logs_seconds = 604800',
   }];
-}
-
-/** 0: never. */
-export function expirySeconds(settings: ReadonlyMap<string, string>): number {
-  return Number(settings.get('binlog_expire_logs_seconds') ?? 0) || Number(settings.get('expire_logs_days') ?? 0) * 86_400;
 }
 
 /** InnoDB deletes and updates rows by itself there, and the log does not tell. */
@@ -95,7 +94,7 @@ function keyFindings(shape: Shape): Finding[] {
 /** Their rows are logged already, and come to be when they are committed. Who may not look is told by the log, if it happens. */
 async function preparedFindings(session: Session, signal: AbortSignal): Promise<Finding[]> {
   const prepared = await session.rows('XA RECOVER', signal).catch((error: unknown) => {
-    if (error instanceof DsyncError && error.code === 'denied') return [];
+    if ((error instanceof DsyncError && error.code === 'denied') || errnoOf(error) === notAllowed) return [];
     throw error;
   });
   return prepared.length === 0 ? [] : [{

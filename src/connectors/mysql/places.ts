@@ -13,7 +13,7 @@ export function filePlaceOf(position: Position): FilePlace | undefined {
   return file === undefined ? undefined : { file, at: Number(at) };
 }
 
-/** Is `position` at or after `goal`? A place in a file is before every GTID: it is only used where there was none yet. */
+/** Is `position` at or after `goal`? A run's positions are of one kind; a place in a file is taken to be before every GTID. */
 export function reached(position: Position, goal: Position): boolean {
   const [here, there] = [filePlaceOf(position), filePlaceOf(goal)];
   if (here && there) return compareFiles(here, there) >= 0;
@@ -67,6 +67,8 @@ export interface Track {
   file(name: string): void;
   /** The transaction, or a statement that is one, ended here. */
   end(offset: number): void;
+  /** Something that belongs to no transaction ended here. */
+  passed(offset: number): void;
   text(): Position;
 }
 
@@ -82,19 +84,21 @@ export function trackFrom(position: Position, flavour: Version['flavour']): Trac
       if (open !== undefined) set.add(open);
       open = undefined;
     },
+    passed() {},
     text: () => set.toString(),
   };
 }
 
 function trackOfFiles(place: FilePlace): Track {
   let { file, at } = place;
+  const end = (offset: number) => { at = Math.max(at, offset); };
   return {
     begin() {},
     file(name) {
       if (name !== file) at = 4;
       file = name;
     },
-    end(offset) { if (offset > 0) at = offset; },
+    end, passed: end,
     text: () => `${file}:${at}`,
   };
 }
