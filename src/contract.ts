@@ -435,7 +435,7 @@ export interface Destination extends AsyncDisposable {
 
 // --- events --------------------------------------------------------------
 
-export type Phase = 'check' | 'plan' | 'copy' | 'finish' | 'verify' | 'done';
+export type Phase = 'check' | 'plan' | 'copy' | 'finish' | 'verify' | 'follow' | 'done';
 
 /** What happens in a run, in order. Progress, logs and JSON all render this one stream. */
 export type Event =
@@ -455,7 +455,9 @@ export type Event =
   | { readonly kind: 'finished'; readonly namespace: string }
   | { readonly kind: 'compared'; readonly namespace: string; readonly parts: number; readonly of: number; readonly rows: number }
   | { readonly kind: 'mended'; readonly namespace: string; readonly upserted: number; readonly deleted: number; readonly recopied: boolean }
-  | { readonly kind: 'verified'; readonly verification: NamespaceVerification };
+  | { readonly kind: 'verified'; readonly verification: NamespaceVerification }
+  /** The log is applied up to here, by so many changes in this process. `behindSeconds` is absent while it is unknown. */
+  | { readonly kind: 'followed'; readonly changes: number; readonly place: LogPlace; readonly behindSeconds?: number };
 
 export type Emit = (event: Event) => void;
 
@@ -514,16 +516,20 @@ export interface RunState {
   readonly tasks: readonly Task[];
   /** T0 and, after an interruption, the later moments at which the rest was read. */
   readonly moments: readonly Moment[];
+  /** Of a live run: what keeps the source's log, and how far it is applied. The destination's own lanes outrank the place. */
+  readonly log?: RunLog;
   /** The report of the last end, for `dsync runs`. */
   readonly summary?: unknown;
 }
+
+export interface RunLog { readonly pin?: Pin; readonly place?: LogPlace }
 
 /** A method that returns has its data on disk. Fails with `state` (disk full, damaged, made by a newer dsync). */
 export interface StateStore extends AsyncDisposable {
   /** Takes the flow for this process, or fails with `busy` and says which process has it; a dead process holds nothing. */
   lock(flow: string): Promise<AsyncDisposable>;
   save(state: RunState): void;
-  update(run: string, change: Partial<Pick<RunState, 'status' | 'phase' | 'config' | 'mappings' | 'tasks' | 'moments' | 'summary'>>): void;
+  update(run: string, change: Partial<Pick<RunState, 'status' | 'phase' | 'config' | 'mappings' | 'tasks' | 'moments' | 'log' | 'summary'>>): void;
   load(run: string): RunState | undefined;
   /** Newest first. */
   list(): readonly RunState[];

@@ -10,11 +10,12 @@
  * - `connection-lost`: the destination went away; the same write may be tried again on a new connection
  * - `conflict`: a deadlock or serialization failure; the same write may be tried again at once
  * - `history-lost`: the change log no longer reaches back to the checkpoint (exit 5)
+ * - `waiting`: the run has stopped where the user must act before it can go on (exit 7)
  * - `disk-full`, `state`, `data`, `internal`: what the name says (exit 1)
  */
 export type ErrorCode =
   | 'usage' | 'unreachable' | 'denied' | 'not-ready' | 'refused' | 'busy' | 'interrupted'
-  | 'source-lost' | 'connection-lost' | 'conflict' | 'history-lost' | 'disk-full' | 'state' | 'data' | 'internal';
+  | 'source-lost' | 'connection-lost' | 'conflict' | 'history-lost' | 'waiting' | 'disk-full' | 'state' | 'data' | 'internal';
 
 export interface ErrorDetails {
   readonly cause?: unknown;
@@ -63,7 +64,7 @@ export function messageOf(error: unknown): string {
 
 const exitStatuses: Record<ErrorCode, number> = {
   usage: 2, unreachable: 3, denied: 3, 'not-ready': 3, refused: 5, busy: 8, interrupted: 130,
-  'source-lost': 3, 'connection-lost': 3, conflict: 1, 'history-lost': 5, 'disk-full': 1, state: 1, data: 1, internal: 1,
+  'source-lost': 3, 'connection-lost': 3, conflict: 1, 'history-lost': 5, waiting: 7, 'disk-full': 1, state: 1, data: 1, internal: 1,
 };
 
 /** The exit status of a command that ended with this error (docs/exit-status.md). */

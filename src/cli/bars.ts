@@ -1,6 +1,6 @@
 import cliProgress, { type Options, type SingleBar } from 'cli-progress';
 import type { Display } from './lines.js';
-import { percent, Progress, rowsText, totalText, verifiedText, type NamespaceProgress } from './progress.js';
+import { followedText, percent, Progress, rowsText, totalText, verifiedText, type NamespaceProgress } from './progress.js';
 import { counted } from './text.js';
 import type { Output } from './surroundings.js';
 import type { Voice } from './voice.js';
@@ -74,6 +74,7 @@ function totalLine(progress: Progress): Line {
   const total = progress.total();
   if (progress.phase === 'copy') return { title: 'copy', percent: total.estimate && Math.min(99, shareOf(total.rows, total.estimate)), text: totalText(total) };
   if (progress.phase === 'verify') return { title: 'verify', percent: shareOf(total.verified, total.namespaces), text: verifiedText(total) };
+  if (progress.phase === 'follow') return { title: 'follow', text: followedText(progress.followed) };
   return { text: progress.phase };
 }
 

@@ -24,6 +24,7 @@ export const flags = {
   batchSize: { spelling: '--batch-size <size>', meaning: 'how much is written at once: 4MB, "5000 rows", or both with a comma (default: what suits the ends)' },
   rateLimit: { spelling: '--rate-limit <rate>', meaning: 'write no faster than "5000 rows/s", 20MB/s, or both with a comma' },
   verify: { spelling: '--no-verify', meaning: 'leave out the comparison of both ends after the copy', usual: 'true' },
+  live: { spelling: '--live', meaning: 'after the copy go on with what changes in the source, until it is stopped', usual: 'false' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },
@@ -44,7 +45,7 @@ export function withFlags<Arguments extends unknown[], Options extends OptionVal
 }
 
 function addFlag<Arguments extends unknown[], Options extends OptionValues>(command: Command<Arguments, Options>, { spelling, meaning, usual, repeatable }: Flag): void {
-  const text = usual && !spelling.startsWith('--no-') && spelling !== '--json' ? `${meaning} (default: ${usual})` : meaning;
+  const text = usual && spelling.includes('<') ? `${meaning} (default: ${usual})` : meaning;
   if (repeatable) command.option(spelling, `${text}; may be given several times`, (value: string, earlier: string[] | undefined) => [...(earlier ?? []), value]);
   else command.option(spelling, text);
 }

@@ -1,6 +1,6 @@
 import type { Event } from '../contract.js';
 import type { Log } from './log.js';
-import { Progress, totalText, verifiedText } from './progress.js';
+import { followedText, Progress, totalText, verifiedText } from './progress.js';
 
 /** Shows how far a run is. */
 export interface Display {
@@ -28,5 +28,6 @@ export function lineOf(progress: Progress): string | undefined {
   const total = progress.total();
   if (progress.phase === 'copy') return `copied ${totalText(total)}`;
   if (progress.phase === 'verify') return `verified ${verifiedText(total)}`;
+  if (progress.phase === 'follow') return followedText(progress.followed);
   return undefined;
 }

@@ -41,6 +41,7 @@ export class Progress {
   #rows = 0;
   #bytes = 0;
   phase: Phase = 'check';
+  followed: Followed = { changes: 0 };
 
   constructor(now: () => number = () => performance.now() / 1000) {
     this.#now = now;
@@ -60,6 +61,7 @@ export class Progress {
       case 'finished': this.#of(event.namespace).state = 'copied'; break;
       case 'compared': Object.assign(this.#of(event.namespace), { state: 'verifying', parts: event.parts, ofParts: Math.max(event.of, event.parts) }); break;
       case 'verified': this.#of(event.verification.namespace).state = 'done'; break;
+      case 'followed': this.followed = event; break;
       default:
     }
   }
@@ -139,6 +141,15 @@ export function rowsText(one: NamespaceProgress): string {
 export function totalText({ rows, estimate, rowsPerSecond, bytesPerSecond, secondsLeft }: Total): string {
   const left = secondsLeft === undefined ? '' : `, ~${duration(secondsLeft)} left`;
   return `${estimate === undefined ? counted(rows, 'row') : `${count(rows)} of ~${count(Math.max(estimate, rows))} rows`}${left}, ${count(rowsPerSecond)} rows/s, ${bytes(bytesPerSecond)}/s`;
+}
+
+/** What a live run has applied in this process, and how far it is behind the source, if that is known. */
+export interface Followed { readonly changes: number; readonly behindSeconds?: number }
+
+/** `applied 1,200 changes, 0.3 s behind` */
+export function followedText({ changes, behindSeconds }: Followed): string {
+  const behind = behindSeconds === undefined ? '' : behindSeconds === 0 ? ', nothing left to apply' : `, ${duration(behindSeconds)} behind`;
+  return `applied ${counted(changes, 'change')}${behind}`;
 }
 
 /** `2 of 5 tables, 12 parts` */

@@ -1,11 +1,17 @@
 import type { RunState } from '../contract.js';
 import type { Ports, RunConfig } from './config.js';
-import { openDestination } from './ends.js';
+import { openDestination, openOptions, openSource } from './ends.js';
 
-/** Removes all that a run has left: its progress and staging tables in the destination, then its state here. The rows that it copied stay. */
+/** Removes all that a run has left: its progress and staging tables in the destination, what keeps the source's log, then its state here. The rows that it copied stay. */
 export async function cleanup(state: RunState, config: RunConfig, ports: Ports): Promise<void> {
   await using _lock = await ports.store.lock(state.flow);
   await using destination = await openDestination(config, ports);
   await destination.forget(state.run, state.mappings, ports.signal);
+  if (state.log?.pin) await unpin(state, config, ports);
   ports.store.remove(state.run);
+}
+
+async function unpin({ run }: RunState, config: RunConfig, ports: Ports): Promise<void> {
+  await using source = await openSource(config.source, openOptions(config, ports.signal));
+  await source.log?.unpin(run, ports.signal);
 }

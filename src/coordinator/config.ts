@@ -20,6 +20,8 @@ export interface RunConfig {
   readonly batchRows?: number;
   readonly rateLimit?: RateLimit;
   readonly verify: boolean;
+  /** Go on after the copy: apply what changes in the source until the run is stopped. */
+  readonly live: boolean;
 }
 
 /** What a command is given besides its configuration. */

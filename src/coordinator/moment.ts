@@ -3,6 +3,7 @@ import { reached, type Reached } from '../channel/ledger.js';
 import type { Mapping, ProgressRow, Snapshot, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import type { CopyJob, CopyTable } from './copy.js';
+import { logOf } from './follow.js';
 import { verifyRun } from './prove.js';
 import { copyTables, enter, type Run, type Work } from './run.js';
 import { agreementOf } from './tables.js';
@@ -16,7 +17,7 @@ const megabyte = 1 << 20;
 export async function runInOneMoment(run: Run): Promise<void> {
   const progress = await run.destination.progress(run.id, run.signal);
   if (!progress) throw new DsyncError('busy', `run ${run.id} was taken over or cleaned up by another process`);
-  await using snapshot = await run.source.snapshot(run.mappings.map((mapping) => mapping.source), run.signal);
+  await using snapshot = await freeze(run);
   const number = run.moments.length;
   run.moments = [...run.moments, snapshot.moment];
   run.store.update(run.id, { moments: run.moments });
@@ -26,6 +27,16 @@ export async function runInOneMoment(run: Run): Promise<void> {
   await copyAll(run, works, snapshot, number);
   await finishAll(run, works);
   await verifyRun(run, works, snapshot);
+}
+
+/** A live run's moment is a place in the log as well, which the source keeps from then on. */
+async function freeze(run: Run): Promise<Snapshot> {
+  const shapes = run.mappings.map((mapping) => mapping.source);
+  if (!run.config.live) return run.source.snapshot(shapes, run.signal);
+  const snapshot = await logOf(run.source).pin(run.id, shapes, (pin) => run.store.update(run.id, { log: { pin } }), run.signal);
+  if (snapshot.moment.exact && snapshot.moment.position !== undefined) return snapshot;
+  await snapshot[Symbol.asyncDispose]();
+  throw new DsyncError('not-ready', `the source gives its readers no common moment that is a place in its log (${snapshot.moment.how})`, { remedy: 'dsync doctor names what is missing' });
 }
 
 /** Divides the tables into tasks, once in a run's life, and remembers them before any row is read. */

@@ -1,4 +1,4 @@
-import type { Destination, Mapping, Moment, Rejected, Snapshot, Source, Task } from '../contract.js';
+import type { Destination, Mapping, Moment, Phase, Rejected, Snapshot, Source, Task } from '../contract.js';
 import { spellAny } from '../values/normal.js';
 import { keyText } from '../verifier/key.js';
 import type { Ports, RunConfig } from './config.js';
@@ -52,7 +52,7 @@ export function reject(run: Run, mapping: Mapping, rows: readonly Rejected[]): v
   for (const rejected of rows) run.emit({ kind: 'rejected', rejected });
 }
 
-export function enter(run: Run, phase: 'plan' | 'copy' | 'finish' | 'verify' | 'done'): void {
+export function enter(run: Run, phase: Phase): void {
   run.store.update(run.id, { phase });
   run.emit({ kind: 'phase', phase });
 }

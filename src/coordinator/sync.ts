@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Destination, Finding, Mapping, RunState, Shape, Source } from '../contract.js';
+import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } from '../contract.js';
 import { patient } from '../destination/retry.js';
 import { DsyncError, messageOf } from '../errors.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
 import { openDestination, openOptions, openSource, reopenSource } from './ends.js';
+import { follow, logOf, startOf } from './follow.js';
 import { runInOneMoment } from './moment.js';
 import { unreadable } from './prove.js';
 import { filtersOf, selectionOf, targetsOf } from './route.js';
@@ -41,7 +42,7 @@ export async function resume(state: RunState, config: RunConfig, ports: Ports): 
     if (state.moments.length > 0 && !(await destination.progress(state.run, ports.signal))) throw vanished(state.run);
     announce(state.mappings, inner, source, destination);
     inner.store.update(state.run, { status: 'running', config: inner.storedConfig });
-    return goOn(runOf(state, config, inner, source, destination), tally);
+    return goOn(runOf(state, config, inner, source, destination), tally, state.phase);
   });
 }
 
@@ -55,10 +56,17 @@ export async function check(config: RunConfig, ports: Ports, source: Source, des
   const mappings = await adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, ports.signal);
   report('source', await source.check(shapes, ports.signal), ports);
   report('destination', await destination.check(mappings, ports.signal), ports);
+  if (config.live) await checkLive(config, ports, source, destination, shapes);
   refuseLosses(mappings, config.acceptLoss);
   refuseKeylessMerge(mappings, config);
   announce(mappings, ports, source, destination);
   return mappings;
+}
+
+async function checkLive(config: RunConfig, ports: Ports, source: Source, destination: Destination, shapes: readonly Shape[]): Promise<void> {
+  if (Object.keys(config.where).length > 0) throw new DsyncError('usage', 'a filter (--where) is not applied to the log: --live takes whole tables', { remedy: 'leave out one of the two' });
+  if (!destination.apply) throw new DsyncError('usage', `${destination.engine} can't apply changes`, { remedy: 'leave out --live' });
+  report('source', await logOf(source).check(shapes, ports.signal), ports);
 }
 
 export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exclude'>, source: Source, signal: AbortSignal): Promise<readonly Shape[]> {
@@ -81,10 +89,11 @@ export async function withEnds<T>(config: RunConfig, ports: Ports, action: (sour
 }
 
 /** Runs to the end; where the source is lost on the way, waits for it and goes on under a new moment. */
-async function goOn(run: Run, tally: Tally): Promise<RunReport> {
+async function goOn(run: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
   try {
     await run.destination.begin(run.id, run.signal);
-    await throughMoments(run, tally);
+    if (phase !== 'follow') await throughMoments(run, tally);
+    if (run.config.live) return await follow(run, startOf(run.store.load(run.id)!), replaceSource);
     return conclude(run, tally);
   } catch (error) {
     const cause = run.signal.aborted ? run.signal.reason : error;

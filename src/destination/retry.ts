@@ -46,6 +46,8 @@ export function withRetry(destination: Destination, emit: Emit, patience = patie
     taskDone: (run, barrier, signal) => again(() => destination.taskDone(run, barrier, signal), signal),
     finish: (run, mapping, options, signal) => again(() => destination.finish(run, mapping, options, signal), signal),
     mend: (run, mapping, changes, signal) => again(() => destination.mend(run, mapping, changes, signal), signal),
+    ...(destination.apply && { apply: (run, work, signal) => again(() => destination.apply!(run, work, signal), signal) }),
+    ...(destination.lanes && { lanes: (run, signal) => again(() => destination.lanes!(run, signal), signal) }),
     forget: (run, mappings, signal) => again(() => destination.forget(run, mappings, signal), signal),
     [Symbol.asyncDispose]: () => destination[Symbol.asyncDispose](),
   };

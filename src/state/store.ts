@@ -2,21 +2,21 @@ import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import Database from 'libsql';
-import type { ComparedPart, Moment, Mapping, Part, Phase, RunState, StateStore, Task } from '../contract.js';
+import type { ComparedPart, Moment, Mapping, Part, Phase, RunLog, RunState, StateStore, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { guarded } from './failures.js';
 import { takeLock } from './lock.js';
 import { appendRejects, readRejects, type RejectedRow } from './rejects.js';
 import { toJson } from './json.js';
 
-const format = 1;
+const format = 2;
 
 const schema = `
   CREATE TABLE runs (
     run TEXT PRIMARY KEY, flow TEXT NOT NULL, status TEXT NOT NULL, phase TEXT NOT NULL,
     started_at TEXT NOT NULL, updated_at TEXT NOT NULL, config TEXT NOT NULL,
     source_identity TEXT NOT NULL, destination_identity TEXT NOT NULL,
-    mappings TEXT NOT NULL, tasks TEXT NOT NULL, moments TEXT NOT NULL, summary TEXT
+    mappings TEXT NOT NULL, tasks TEXT NOT NULL, moments TEXT NOT NULL, log TEXT, summary TEXT
   );
   CREATE TABLE begun (run TEXT NOT NULL, task TEXT NOT NULL, moment INTEGER NOT NULL, PRIMARY KEY (run, task)) WITHOUT ROWID;
   CREATE TABLE compared (run TEXT NOT NULL, fingerprint TEXT NOT NULL, namespace TEXT NOT NULL, part TEXT NOT NULL, found TEXT NOT NULL, PRIMARY KEY (run, fingerprint, namespace, part)) WITHOUT ROWID;
@@ -60,18 +60,18 @@ class SqliteStore implements StateStore {
   save(state: RunState): void {
     this.#run(
       `INSERT OR REPLACE INTO runs (run, flow, status, phase, started_at, updated_at, config, source_identity, destination_identity,
-         mappings, tasks, moments, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         mappings, tasks, moments, log, summary) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       state.run, state.flow, state.status, state.phase, state.startedAt, state.updatedAt, toJson(state.config ?? null),
-      state.sourceIdentity, state.destinationIdentity, toJson(state.mappings), toJson(state.tasks), toJson(state.moments), this.#summary(state.summary),
+      state.sourceIdentity, state.destinationIdentity, toJson(state.mappings), toJson(state.tasks), toJson(state.moments), optional(state.log), this.#summary(state.summary),
     );
   }
 
   update(run: string, change: Parameters<StateStore['update']>[1]): void {
     const { changes } = this.#run(
       `UPDATE runs SET updated_at = ?, status = coalesce(?, status), phase = coalesce(?, phase), config = coalesce(?, config), mappings = coalesce(?, mappings),
-         tasks = coalesce(?, tasks), moments = coalesce(?, moments), summary = coalesce(?, summary) WHERE run = ?`,
+         tasks = coalesce(?, tasks), moments = coalesce(?, moments), log = CASE WHEN ? IS NULL THEN log ELSE json_patch(coalesce(log, '{}'), ?) END, summary = coalesce(?, summary) WHERE run = ?`,
       new Date().toISOString(), change.status ?? null, change.phase ?? null, optional(change.config), optional(change.mappings),
-      optional(change.tasks), optional(change.moments), this.#summary(change.summary), run,
+      optional(change.tasks), optional(change.moments), optional(change.log), optional(change.log), this.#summary(change.summary), run,
     );
     if (changes === 0) throw new DsyncError('state', `the run ${run} is no longer in the state folder ${this.folder}`);
   }
@@ -146,7 +146,7 @@ class SqliteStore implements StateStore {
 
 interface StoredRun {
   run: string; flow: string; status: string; phase: string; started_at: string; updated_at: string; config: string;
-  source_identity: string; destination_identity: string; mappings: string; tasks: string; moments: string; summary: string | null;
+  source_identity: string; destination_identity: string; mappings: string; tasks: string; moments: string; log: string | null; summary: string | null;
 }
 
 function restored(row: StoredRun): RunState {
@@ -155,6 +155,7 @@ function restored(row: StoredRun): RunState {
     startedAt: row.started_at, updatedAt: row.updated_at, config: JSON.parse(row.config),
     sourceIdentity: row.source_identity, destinationIdentity: row.destination_identity,
     mappings: JSON.parse(row.mappings) as Mapping[], tasks: JSON.parse(row.tasks) as Task[], moments: JSON.parse(row.moments) as Moment[],
+    ...(row.log === null ? {} : { log: JSON.parse(row.log) as RunLog }),
     ...(row.summary === null ? {} : { summary: JSON.parse(row.summary) as unknown }),
   };
 }
@@ -188,7 +189,14 @@ function prepareDatabase(db: Database.Database, folder: string): void {
   const found = formatOf(db);
   if (found > format) throw newer(folder, found);
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL');
-  if (found === 0) db.transaction(() => { if (formatOf(db) === 0) db.exec(schema); }).immediate();
+  if (found < format) db.transaction(() => upgrade(db)).immediate();
+}
+
+/** From nothing, or from an earlier format: with format 2 came runs that follow a log. */
+function upgrade(db: Database.Database): void {
+  const found = formatOf(db);
+  if (found === 0) db.exec(schema);
+  if (found === 1) db.exec(`ALTER TABLE runs ADD COLUMN log TEXT; PRAGMA user_version = ${format}`);
 }
 
 function formatOf(db: Database.Database): number {

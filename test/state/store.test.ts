@@ -127,7 +127,7 @@ test('a folder that another process is just making is waited for, and not made t
   making.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE');
   const other = child(`await print('opening'); openStore(${JSON.stringify(join(folder, 'fresh'))}).begun('r1', 'a', 0); await print('open')`);
   await other.line();
-  making.exec(`${sql}; PRAGMA user_version = 1; COMMIT`);
+  making.exec(`${sql}; PRAGMA user_version = 2; COMMIT`);
   making.close();
   expect([await other.line(), await other.ended]).toEqual(['open', { code: 0, signal: null, stderr: '' }]);
 });
@@ -242,9 +242,24 @@ describe('the folder', () => {
   test('of a newer dsync is left alone', async () => {
     await openStore(folder)[Symbol.asyncDispose]();
     const db = new Database(join(folder, 'state.db'));
-    db.exec('PRAGMA user_version = 2');
+    db.exec('PRAGMA user_version = 3');
     db.close();
-    expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'state', message: expect.stringMatching(`${folder} was made by a newer dsync \\(format 2`), remedy: expect.stringContaining('update dsync') }));
+    expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'state', message: expect.stringMatching(`${folder} was made by a newer dsync \\(format 3`), remedy: expect.stringContaining('update dsync') }));
+  });
+
+  test('of an older dsync keeps its runs, which can be live from then on', async () => {
+    const saved = state('r1');
+    const store = openStore(folder);
+    store.save(saved);
+    await store[Symbol.asyncDispose]();
+    const db = new Database(join(folder, 'state.db'));
+    db.exec('ALTER TABLE runs DROP COLUMN log; PRAGMA user_version = 1');
+    db.close();
+    await using newer = openStore(folder);
+    expect(newer.load('r1')).toMatchObject({ run: 'r1', flow: saved.flow });
+    newer.update('r1', { log: { pin: { names: ['slot'] } } });
+    newer.update('r1', { log: { place: { position: '0/1', changes: 3 } } });
+    expect(newer.load('r1')!.log).toEqual({ pin: { names: ['slot'] }, place: { position: '0/1', changes: 3 } });
   });
 
   test('that is damaged is named', () => {

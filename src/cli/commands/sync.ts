@@ -10,6 +10,8 @@ Examples:
   dsync sync 'postgres://ada:\${SHOP_PASSWORD}@db1/shop' sqlite:shop.db --namespace 'public.*' --exclude 'public.log_*'
   dsync sync sqlite:shop.db mongodb://db3/shop --namespace orders:orders_copy --where 'orders: status = 1'
   dsync sync mysql://root@db1/shop postgres://ada@db2/shop --existing merge --rate-limit 20MB/s
+  dsync sync postgres://ada@db1/shop mysql://ada@db2/shop --live
+      then applies what changes, until Ctrl-C; dsync resume goes on from there
   dsync sync
       all from ./dsync.yaml
 `;
@@ -18,7 +20,7 @@ export function addSync(program: Command, perform: Perform): void {
   const command = program.command('sync').argument('[SOURCE]', 'URL of the database to read').argument('[DESTINATION]', 'URL of the database to write')
     .description('copy a database to another one, verify it, and resume where it was interrupted')
     .addHelpText('after', examples);
-  withFlags(command, [...selectionFlags, 'existing', 'acceptLoss', ...paceFlags, 'verify'])
+  withFlags(command, [...selectionFlags, 'existing', 'acceptLoss', ...paceFlags, 'verify', 'live'])
     .action((source, destination, flags) => perform({ source, destination, flags }, sync));
 }
 
