@@ -1,8 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ChangeLog, LogPlace, RunState, Source } from '../contract.js';
-import { patient } from '../destination/retry.js';
-import { DsyncError, messageOf } from '../errors.js';
+import { DsyncError } from '../errors.js';
 import { Lanes } from './lanes.js';
+import { throughLosses } from './losses.js';
 import { enter, reject, type Run } from './run.js';
 
 /** How often the place is saved, and the log before it let go. */
@@ -15,22 +14,10 @@ const messageBytes = 1 << 20;
  * Applies what the source's log has after `start`, in order, until the run is stopped: it ends by failing, with the
  * signal's reason, or with `waiting` where the user must act. A lost source is waited for.
  */
-export async function follow(run: Run, start: LogPlace, reopen: (run: Run) => Promise<void>): Promise<never> {
+export async function follow(run: Run, start: LogPlace): Promise<never> {
   enter(run, 'follow');
   const tally = { changes: 0 };
-  for (let fruitless = 0; ;) {
-    const before = tally.changes;
-    try {
-      await followOnce(run, start, tally);
-    } catch (error) {
-      if (run.signal.aborted || !(error instanceof DsyncError && error.code === 'source-lost')) throw error;
-      fruitless = tally.changes > before ? 1 : fruitless + 1;
-      if (fruitless >= patient.attempts) throw error;
-      run.emit({ kind: 'retry', end: 'source', attempt: fruitless, waitSeconds: fruitless, error: messageOf(error) });
-      await delay(fruitless * 1000, undefined, { signal: run.signal }).catch(() => { throw run.signal.reason; });
-      await reopen(run);
-    }
-  }
+  return throughLosses(run, () => tally.changes, () => followOnce(run, start, tally));
 }
 
 interface Tally { changes: number }

@@ -35,6 +35,7 @@ export class Lanes {
   readonly #lanes: readonly Lane[];
   readonly #byNamespace: ReadonlyMap<string, Mapping>;
   #bytes = 0;
+  #settled: LogPlace | undefined;
   #wake = () => {};
 
   /** `places`: what the destination has of an earlier process. Lanes that it knows nothing of begin at `start`. */
@@ -78,8 +79,9 @@ export class Lanes {
 
   /** Makes the place durable while nothing is under way. */
   async settle(): Promise<void> {
-    if (!this.isIdle) return;
     const { place } = this;
+    if (!this.isIdle || place === this.#settled) return;
+    this.#settled = place;
     await this.#ports.destination.apply!(this.#ports.run, { lane: serial, place, tables: [] }, this.#ports.signal);
   }
 
@@ -104,7 +106,7 @@ export class Lanes {
     return change.kind === 'update' && change.before !== undefined && mapping.source.key.some((i) => change.before![i] !== undefined && spelled(change.before![i]) !== spelled(change.row[i]));
   }
 
-  #laneOf(change: Exclude<Change, { kind: 'truncate' }> | Change): number {
+  #laneOf(change: Change): number {
     const mapping = this.#byNamespace.get(change.namespace);
     if (!mapping || change.kind === 'truncate') return parallel[0];
     const row: LogRow = change.kind === 'delete' ? change.before : change.row;

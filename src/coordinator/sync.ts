@@ -1,10 +1,9 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } from '../contract.js';
-import { patient } from '../destination/retry.js';
 import { DsyncError, messageOf } from '../errors.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
-import { openDestination, openOptions, openSource, reopenSource } from './ends.js';
+import { openDestination, openOptions, openSource } from './ends.js';
 import { follow, logOf, startOf } from './follow.js';
+import { otherEnd, throughLosses } from './losses.js';
 import { runInOneMoment } from './moment.js';
 import { unreadable } from './prove.js';
 import { filtersOf, selectionOf, targetsOf } from './route.js';
@@ -93,7 +92,7 @@ async function goOn(run: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
   try {
     await run.destination.begin(run.id, run.signal);
     if (phase !== 'follow') await throughMoments(run, tally);
-    if (run.config.live) return await follow(run, startOf(run.store.load(run.id)!), replaceSource);
+    if (run.config.live && isEqual(tally)) return await follow(run, startOf(run.store.load(run.id)!));
     return conclude(run, tally);
   } catch (error) {
     const cause = run.signal.aborted ? run.signal.reason : error;
@@ -111,28 +110,19 @@ function rememberFailure(run: Run, error: unknown): void {
   }
 }
 
+/** Each try but the first begins anew: an earlier one may have left a write on its way. */
 async function throughMoments(run: Run, tally: Tally): Promise<void> {
-  for (let fruitless = 0; ;) {
-    const before = tally.rows;
-    try {
-      return await runInOneMoment(run);
-    } catch (error) {
-      if (run.signal.aborted || !(error instanceof DsyncError && error.code === 'source-lost')) throw error;
-      fruitless = tally.rows > before ? 1 : fruitless + 1;
-      if (fruitless >= patient.attempts) throw error;
-      run.emit({ kind: 'retry', end: 'source', attempt: fruitless, waitSeconds: fruitless, error: messageOf(error) });
-      await delay(fruitless * 1000, undefined, { signal: run.signal }).catch(() => { throw run.signal.reason; });
-      await replaceSource(run);
-      await run.destination.begin(run.id, run.signal);
-    }
-  }
+  let first = true;
+  await throughLosses(run, () => tally.rows, async () => {
+    if (!first) await run.destination.begin(run.id, run.signal);
+    first = false;
+    await runInOneMoment(run);
+  });
 }
 
-async function replaceSource(run: Run): Promise<void> {
-  const identity = run.store.load(run.id)!.sourceIdentity;
-  await Promise.resolve(run.source[Symbol.asyncDispose]()).catch(() => undefined);
-  run.source = await reopenSource(run.config, run);
-  if ((await run.source.identity(run.signal)) !== identity) throw otherEnd('source', run.id);
+/** As far as it was compared. */
+function isEqual({ verification }: Tally): boolean {
+  return verification.every(({ result, reason }) => result === 'equal' || reason === unreadable);
 }
 
 function conclude(run: Run, tally: Tally): RunReport {
@@ -207,12 +197,6 @@ function sameColumns(then: Shape, now: Shape | undefined): boolean {
 function vanished(run: string): DsyncError {
   return new DsyncError('refused', `the destination no longer knows run ${run}: its _dsync progress is gone, so it was emptied or replaced since`, {
     remedy: `forget this run ('dsync cleanup ${run}') and start over with 'dsync sync'`,
-  });
-}
-
-function otherEnd(end: 'source' | 'destination', run: string): DsyncError {
-  return new DsyncError('refused', `the ${end} is not the database that run ${run} began with`, {
-    remedy: `bring the old one back and resume, or forget this run ('dsync cleanup ${run}') and start over`,
   });
 }
 

@@ -4,9 +4,9 @@ import { DsyncError, messageOf } from '../../errors.js';
 import { spellCell } from '../../values/normal.js';
 import { assignment } from './assign.js';
 import { readTable } from './catalogue.js';
-import { noteLane, laneNoted } from './progress.js';
+import { laneNoted, noteLane, type Hold } from './progress.js';
 import { name, quote } from './session.js';
-import { fenced, targetName, type Hold } from './tables.js';
+import { fenced, targetName } from './tables.js';
 import { isYear } from './types.js';
 import type { Writing } from './write.js';
 

@@ -6,10 +6,10 @@ import { checkDestination } from './check.js';
 import { errnoOf, lostAs } from './faults.js';
 import { identityOf } from './identity.js';
 import { pool, withSession } from './pool.js';
-import { begin, forget, lanes, ledgerIn, progress, recordDone } from './progress.js';
+import { begin, forget, lanes, ledgerIn, progress, recordDone, type Hold } from './progress.js';
 import { connect, name, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
-import { dropStaging, fenced, prepareTable, swapIn, targetName, type Hold } from './tables.js';
+import { dropStaging, fenced, prepareTable, swapIn, targetName } from './tables.js';
 import { adapt, readOffer } from './target.js';
 import { writing } from './write.js';
 

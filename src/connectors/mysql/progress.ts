@@ -3,7 +3,6 @@ import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import { errnoOf } from './faults.js';
 import { quote, tableName, type Session } from './session.js';
-import type { Hold } from './tables.js';
 
 /*
  * dsync's own tables in the target database. `_dsync_run` holds a row a run with its epoch: every write shares that row
@@ -16,6 +15,15 @@ export interface Ledger {
   readonly runs: string;
   readonly rows: string;
   readonly lanes: string;
+}
+
+/** One run's hold on the destination, as one session sees it. */
+export interface Hold {
+  readonly ledger: Ledger;
+  readonly run: string;
+  readonly epoch: number | undefined;
+  readonly session: Session;
+  readonly signal: AbortSignal;
 }
 
 const missingTable = 1146, missingDatabase = 1049;

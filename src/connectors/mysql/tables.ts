@@ -1,18 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Mapping, Shape, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
-import { dropTasks, fence, noteSwap, swapOf, type Ledger, type Swap } from './progress.js';
+import { dropTasks, fence, noteSwap, swapOf, type Hold, type Swap } from './progress.js';
 import { name, quote, tableName, type Session } from './session.js';
 import type { Offer } from './storage.js';
-
-/** One run's hold on the destination, as one session sees it. */
-export interface Hold {
-  readonly ledger: Ledger;
-  readonly run: string;
-  readonly epoch: number | undefined;
-  readonly session: Session;
-  readonly signal: AbortSignal;
-}
 
 const truncateFrom = 100_000;
 

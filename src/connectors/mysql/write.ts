@@ -6,9 +6,9 @@ import { readTable } from './catalogue.js';
 import { withoutPostgresEscapes } from './escapes.js';
 import { errnoOf } from './faults.js';
 import { infileLoad, insertLoad, linesOf, place, type Find, type Lines, type Load, type PacketLimit } from './load.js';
-import { record, recorded } from './progress.js';
+import { record, recorded, type Hold } from './progress.js';
 import type { Session } from './session.js';
-import { fenced, stagingName, targetName, type Hold } from './tables.js';
+import { fenced, stagingName, targetName } from './tables.js';
 import { upserts, type Upserts } from './upsert.js';
 
 const localInfileRefused = new Set([1148, 3948, 4166]);

@@ -6,7 +6,7 @@ import { findSlot, historyLost, makePin, pinName, removePin } from './pin.js';
 import { Pool } from './pool.js';
 import { checkLog } from './readiness.js';
 import { Session } from './session.js';
-import type { Freeze } from './source.js';
+import type { Freeze } from './snapshot.js';
 
 export interface LogOptions {
   /** How long a slot may wait for open transactions. */

@@ -4,7 +4,7 @@ import { DsyncError } from '../../errors.js';
 import { serverError } from './failure.js';
 import type { Login } from './login.js';
 import { Session } from './session.js';
-import type { Freeze } from './source.js';
+import type { Freeze } from './snapshot.js';
 import { literal, qualified, quoted } from './sql.js';
 
 /** What a slot shows of itself, as far as the log is concerned. */
