@@ -103,6 +103,7 @@ async function startAll(readers: readonly Session[], signal: AbortSignal): Promi
   await Promise.all(readers.map((reader) => reader.run(start, signal)));
 }
 
+/** MariaDB tells it to anybody. */
 async function binlogSnapshot(reader: Session, signal: AbortSignal): Promise<string | undefined> {
   const rows = await reader.rows("SHOW STATUS LIKE 'Binlog_snapshot_%'", signal);
   const value = (variable: string) => rows.find(([key]) => key?.toLowerCase() === variable)?.[1];
@@ -112,22 +113,17 @@ async function binlogSnapshot(reader: Session, signal: AbortSignal): Promise<str
 
 /** A GTID set where the server has them, else `file:position`, while `control` holds the lock. */
 async function positionOf(reader: Session, control: Session, signal: AbortSignal): Promise<string | undefined> {
-  if (control.version.flavour === 'mariadb') {
-    const place = await binlogSnapshot(reader, signal);
-    if (place === undefined) return undefined;
-    const [file, at] = [place.slice(0, place.lastIndexOf(':')), place.slice(place.lastIndexOf(':') + 1)];
-    const [[gtid]] = await control.rows(`SELECT binlog_gtid_pos('${file}', ${at})`, signal);
-    return gtid || place;
-  }
-  const [[logged, gtids]] = await control.rows('SELECT @@log_bin, IF(@@gtid_mode = \'ON\', @@global.gtid_executed, \'\')', signal);
+  const mariadb = control.version.flavour === 'mariadb';
+  const [[logged, gtids]] = await control.rows(`SELECT @@log_bin, ${mariadb ? '@@global.gtid_binlog_pos' : "IF(@@gtid_mode = 'ON', @@global.gtid_executed, '')"}`, signal);
   if (logged !== '1') return undefined;
-  return gtids ? gtids.replaceAll('\n', '') : binlogPlace(control, signal);
+  if (gtids) return gtids.replaceAll('\n', '');
+  return await binlogPlace(control, signal) ?? (mariadb ? binlogSnapshot(reader, signal) : undefined);
 }
 
 export async function binlogPlace(control: Session, signal: AbortSignal): Promise<string | undefined> {
   const statements = [
     "SELECT local->>'$.binary_log_file', local->>'$.binary_log_position' FROM performance_schema.log_status",
-    control.version.number >= 80_200 ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS',
+    control.version.flavour === 'mysql' && control.version.number >= 80_200 ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS',
   ];
   for (const statement of statements) {
     const [row] = await control.rows(statement, signal).catch((error: unknown) => {
