@@ -89,7 +89,8 @@ for (const name of servers) {
       const pieces = whole.messages.filter((message): message is LogChanges => message.kind === 'changes');
       expect(pieces.length).toBeGreaterThan(10);
       expect(whole.changes.length).toBe(3102);
-      expect(pieces[3].place).toEqual({ position: from.position, changes: pieces.slice(0, 4).reduce((sum, { changes }) => sum + changes.length, 0) });
+      // Transactions of other clients of the server may stand before it.
+      expect(pieces[3].place.changes).toBe(pieces.slice(0, 4).reduce((sum, { changes }) => sum + changes.length, 0));
       for (const piece of [pieces[3], pieces.at(-2)!]) {
         const rest = await following(from, piece.place, { bytes: 20_000 }).upTo(head);
         const done = pieces.slice(0, pieces.indexOf(piece) + 1).reduce((sum, { changes }) => sum + changes.length, 0);
