@@ -13,8 +13,8 @@ import { dsync, timed } from './measure.js';
  */
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { narrow: { type: 'string', default: '2000000' }, wide: { type: 'string', default: '2000' }, megabytes: { type: 'string', default: '5' }, flags: { type: 'string', default: '' } } });
 const contents = [
-  { name: `${values.narrow} × 160 B`, rows: Number(values.narrow), width: 160 },
-  { name: `${values.wide} × ${values.megabytes} MB`, rows: Number(values.wide), width: Number(values.megabytes) * 1e6 },
+  { unit: '160 B', rows: Number(values.narrow), width: 160 },
+  { unit: `${values.megabytes} MB`, rows: Number(values.wide), width: Number(values.megabytes) * 1e6 },
 ].filter(({ rows }) => rows > 0);
 
 type EndName = ServerName | 'sqlite';
@@ -26,18 +26,19 @@ const servers = new Map<EndName, OwnServer>();
 const large = ['--max-allowed-packet=64M', '--innodb-flush-log-at-trx-commit=0', '--skip-log-bin'];
 const flags: Partial<Record<EndName, readonly string[]>> = { mariadb: [...large, '--innodb-log-file-size=512M'], mysql9: [...large, '--innodb-redo-log-capacity=1G'], postgres18: ['-c', 'max_wal_size=2GB', '-c', 'fsync=off'] };
 /** mongo-java-server keeps all in its own memory. */
-const mongoBytes = 64e6;
+const mostDocuments = 400_000, mostDocumentBytes = 600e6;
 let count = 0;
 
 try {
-  for (const { name, rows, width } of contents) {
+  for (const { unit, rows, width } of contents) {
+    const nameOf = (count: number) => `${count} × ${unit}`;
     for (const from of new Set(pairs.map(([source]) => source))) {
-      const source = await urlOf(from), fitting = from === 'mongodb' ? Math.min(rows, mongoBytes / width) : rows;
+      const source = await urlOf(from), fitting = from === 'mongodb' ? Math.min(rows, mostDocuments, Math.floor(mostDocumentBytes / width)) : rows;
       const filled = await copied(`generator:?rows=${fitting}&width=${width}`, source, '--no-verify');
-      console.log(`${`generator → ${from}`.padEnd(26)} ${name}: ${filled}`);
+      console.log(`${`generator → ${from}`.padEnd(26)} ${nameOf(fitting)}: ${filled}`);
       for (const [, to] of pairs.filter(([end, other]) => end === from && (other !== 'mongodb' || from === 'mongodb'))) {
         const destination = await urlOf(to);
-        console.log(`${`${from} → ${to}`.padEnd(26)} ${name}: ${await copied(source, destination)}`);
+        console.log(`${`${from} → ${to}`.padEnd(26)} ${nameOf(fitting)}: ${await copied(source, destination)}`);
         await drop(to, destination);
       }
       await drop(from, source);
