@@ -62,7 +62,7 @@ async function mongoContest(): Promise<Contest> {
   const server = await startServer('mongodb', await kinds.mongodb.obtain());
   servers.push(server);
   const url = (db: string) => { const full = new URL(server.url); full.pathname = `/${db}`; return full.href; };
-  const client = await MongoClient.connect(server.url);
+  await using client = await MongoClient.connect(server.url);
   const documents = client.db('source').collection<{ _id: number }>('orders');
   const count = Math.min(rows, 200_000);
   for (let at = 0; at < count; at += 5000) {
@@ -71,8 +71,11 @@ async function mongoContest(): Promise<Contest> {
       lines: [{ sku: `s${i}`, n: 1, price: 1.5 }, { sku: `s${i + 1}`, n: 2, price: 2.5 }],
     })));
   }
-  const clear = async () => void await client.db('target').dropDatabase();
   const driver = fileURLToPath(new URL('driver-copy.mjs', import.meta.url));
+  const clear = async () => {
+    await using cleaner = await MongoClient.connect(server.url);
+    await cleaner.db('target').dropDatabase();
+  };
   return { name: 'mongodb-mongodb', from: url('source'), to: url('target'), clear, create: async () => undefined, raw: `exec ${process.execPath} ${driver} ${url('source')} ${url('target')} orders` };
 }
 

@@ -524,6 +524,14 @@ export interface RunState {
 
 export interface RunLog { readonly pin?: Pin; readonly place?: LogPlace }
 
+/** What a process asks of the one that has the run, and what came of it. `answer` is absent until then. */
+export interface RunRequest {
+  readonly number: number;
+  readonly kind: string;
+  readonly detail: unknown;
+  readonly answer?: { readonly error?: { readonly code: string; readonly message: string; readonly remedy?: string }; readonly result?: unknown };
+}
+
 /** A method that returns has its data on disk. Fails with `state` (disk full, damaged, made by a newer dsync). */
 export interface StateStore extends AsyncDisposable {
   /** Takes the flow for this process, or fails with `busy` and says which process has it; a dead process holds nothing. */
@@ -542,6 +550,17 @@ export interface StateStore extends AsyncDisposable {
   compared(run: string, fingerprint: string, namespace: string, part: Part, found: ComparedPart): void;
   /** What was remembered of the parts under this fingerprint. */
   allCompared(run: string, fingerprint: string): (namespace: string, part: Part) => ComparedPart | undefined;
+  /** Leaves a request for the process that has the run; returns its number. */
+  ask(run: string, kind: string, detail: unknown): number;
+  /** The requests that wait for an answer, oldest first. */
+  asked(run: string): readonly RunRequest[];
+  answer(run: string, number: number, answer: NonNullable<RunRequest['answer']>): void;
+  /** The request with its answer, if there is one; undefined once the run is removed. */
+  request(run: string, number: number): RunRequest | undefined;
+  /** Keeps what the process that has the run last told of itself, for those who look on (JSON). */
+  tell(run: string, vitals: unknown): void;
+  /** What was told last, and when (ISO 8601). */
+  told(run: string): { readonly at: string; readonly vitals: unknown } | undefined;
   /** Appends rejected rows to the run's reject file (NDJSON), on disk when it returns. */
   reject(run: string, rejected: readonly { readonly namespace: string; readonly reason: string; readonly key: string; readonly row: Readonly<Record<string, unknown>> }[]): void;
   /** Keys (as in `Difference.key`) of a namespace's rejected rows, and the file's path. */

@@ -1,11 +1,11 @@
 import pLimit from 'p-limit';
 import { Channel } from '../channel/channel.js';
 import { Ledger } from '../channel/ledger.js';
-import type { Barrier, Batch, Destination, Emit, Mapping, ReadJob, Rejected, Row, Rows, Snapshot } from '../contract.js';
+import type { Barrier, Batch, Destination, Emit, Mapping, ReadJob, Rejected, Rows, Snapshot } from '../contract.js';
 import { DsyncError, located } from '../errors.js';
 import { bytesOfRow } from '../source/batches.js';
 import { codec, type Agreement, type Codec } from '../values/codec.js';
-import { mayMisfit, misfits } from '../values/misfits.js';
+import { misfitsBetween } from '../values/misfits.js';
 
 /** One task that is to be read now. */
 export interface CopyJob { readonly read: ReadJob; readonly table: CopyTable }
@@ -127,7 +127,7 @@ function codecsOf(tables: readonly CopyTable[]): Codecs {
 }
 
 function fromValues(mapping: Mapping, convert: Codec): Convert {
-  const divide = mayMisfit(mapping) ? misfits(mapping.source) : (rows: readonly Row[]) => ({ fit: rows, rejected: [] });
+  const divide = misfitsBetween(mapping);
   return (batch) => {
     const { fit, rejected } = divide((batch.rows as Extract<Rows, { format: 'values' }>).rows);
     const rows = convert({ format: 'values', rows: fit });

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import { reached, type Reached } from '../channel/ledger.js';
-import type { Mapping, ProgressRow, Snapshot, Task } from '../contract.js';
+import type { Mapping, Snapshot, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import type { CopyJob, CopyTable } from './copy.js';
 import { logOf } from './follow.js';
@@ -9,6 +9,9 @@ import { copyTables, enter, type Run, type Work } from './run.js';
 import { agreementOf } from './tables.js';
 
 const megabyte = 1 << 20;
+
+/** What the destination has of each task. */
+type Far = ReadonlyMap<string, Reached>;
 
 /**
  * Copies, finishes and verifies what is left to do, all under one moment of the source. Fails with `source-lost` if the
@@ -22,8 +25,9 @@ export async function runInOneMoment(run: Run): Promise<void> {
   run.moments = [...run.moments, snapshot.moment];
   run.store.update(run.id, { moments: run.moments });
   run.emit({ kind: 'moment', moment: snapshot.moment, number });
-  await plan(run, progress, snapshot);
-  const works = worksOf(run, progress);
+  const far = reached(progress);
+  await plan(run, far, snapshot);
+  const works = worksOf(run, far);
   await copyAll(run, works, snapshot, number);
   await finishAll(run, works);
   await verifyRun(run, works, snapshot);
@@ -40,16 +44,16 @@ async function freeze(run: Run): Promise<Snapshot> {
 }
 
 /** Divides the tables into tasks, once in a run's life, and remembers them before any row is read. */
-async function plan(run: Run, progress: readonly ProgressRow[], snapshot: Snapshot): Promise<void> {
+async function plan(run: Run, far: Far, snapshot: Snapshot): Promise<void> {
   enter(run, 'plan');
   run.tasks = run.tasks.length > 0 ? run.tasks : (await Promise.all(run.mappings.map((mapping) => tasksOf(mapping, run, snapshot)))).flat();
   run.store.update(run.id, { tasks: run.tasks });
-  for (const mapping of run.mappings) run.emit({ kind: 'planned', ...leftOf(mapping, run.tasks, progress) });
+  for (const mapping of run.mappings) run.emit({ kind: 'planned', ...leftOf(mapping, run.tasks, far) });
 }
 
 /** What there is to copy of a table, and what the destination has of it. */
-function leftOf({ source, staged }: Mapping, tasks: readonly Task[], progress: readonly ProgressRow[]) {
-  const { namespace, estimatedRows, estimatedBytes } = source, far = reached(progress);
+function leftOf({ source, staged }: Mapping, tasks: readonly Task[], far: Far) {
+  const { namespace, estimatedRows, estimatedBytes } = source;
   const own = tasks.filter((task) => task.namespace === namespace);
   const copiedRows = staged ? 0 : own.reduce((sum, task) => sum + (far.get(task.id)?.rows ?? 0), 0);
   return { namespace, tasks: own.filter((task) => !far.get(task.id)?.done).length, copiedRows, estimatedRows, estimatedBytes };
@@ -64,10 +68,10 @@ export async function tasksOf(mapping: Mapping, run: Pick<Run, 'config' | 'where
 }
 
 /** What is left of each table. The destination's progress decides; the local state adds the tasks whose first batch may have landed unseen. */
-export function worksOf(run: Run, progress: readonly ProgressRow[]): readonly Work[] {
+function worksOf(run: Run, far: Far): readonly Work[] {
   const number = run.moments.length - 1;
   const unchanged = run.moments.every((moment) => moment.fingerprint !== undefined && moment.fingerprint === run.moments[number].fingerprint);
-  const far = reached(progress), begun = run.store.allBegun(run.id);
+  const begun = run.store.allBegun(run.id);
   const wasBegun = (task: Task) => far.has(task.id) || (begun.get(task.id) ?? number) < number;
   return run.mappings.map((mapping) => {
     const tasks = run.tasks.filter((task) => task.namespace === mapping.source.namespace);
@@ -96,7 +100,7 @@ async function copyAll(run: Run, works: readonly Work[], snapshot: Snapshot, num
 }
 
 /** Builds keys and swaps staging tables in, several tables at a time. */
-export async function finishAll(run: Run, works: readonly Work[]): Promise<void> {
+async function finishAll(run: Run, works: readonly Work[]): Promise<void> {
   enter(run, 'finish');
   const limit = pLimit(run.config.concurrency);
   const keepRows = run.config.existing === 'append' || run.config.existing === 'merge';

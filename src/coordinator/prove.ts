@@ -1,7 +1,7 @@
 import type { Emit, Mapping, NamespaceVerification, Snapshot } from '../contract.js';
 import { retrying } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
-import { mayMisfit, misfits } from '../values/misfits.js';
+import { misfitsBetween } from '../values/misfits.js';
 import { verify, type VerifyRequest } from '../verifier/verify.js';
 import { isReadable, lookAtDestination } from './ends.js';
 import { copyTables, enter, reject, type Run, type Work } from './run.js';
@@ -67,7 +67,7 @@ function remembered({ id, store }: Run, fingerprint: string | undefined): Pick<V
 }
 
 async function mendTable(run: Run, mapping: Mapping, changes: Parameters<Run['destination']['mend']>[2]) {
-  const { fit, rejected } = mayMisfit(mapping) ? misfits(mapping.source)(changes.upserts) : { fit: changes.upserts, rejected: [] };
+  const { fit, rejected } = misfitsBetween(mapping)(changes.upserts);
   const result = await run.destination.mend(run.id, mapping, { ...changes, upserts: fit }, run.signal);
   const all = [...rejected, ...result.rejected];
   if (all.length > 0) reject(run, mapping, all);

@@ -2,14 +2,20 @@ import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import Database from 'libsql';
-import type { ComparedPart, Moment, Mapping, Part, Phase, RunLog, RunState, StateStore, Task } from '../contract.js';
+import type { ComparedPart, Moment, Mapping, Part, Phase, RunLog, RunRequest, RunState, StateStore, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { guarded } from './failures.js';
 import { takeLock } from './lock.js';
 import { appendRejects, readRejects, type RejectedRow } from './rejects.js';
 import { toJson } from './json.js';
 
-const format = 2;
+const format = 3;
+
+/** What format 3 brought: requests of other processes, and what a run tells of itself. */
+const correspondence = `
+  CREATE TABLE requests (number INTEGER PRIMARY KEY, run TEXT NOT NULL, kind TEXT NOT NULL, detail TEXT NOT NULL, answer TEXT);
+  CREATE TABLE vitals (run TEXT PRIMARY KEY, at TEXT NOT NULL, told TEXT NOT NULL);
+`;
 
 const schema = `
   CREATE TABLE runs (
@@ -20,6 +26,7 @@ const schema = `
   );
   CREATE TABLE begun (run TEXT NOT NULL, task TEXT NOT NULL, moment INTEGER NOT NULL, PRIMARY KEY (run, task)) WITHOUT ROWID;
   CREATE TABLE compared (run TEXT NOT NULL, fingerprint TEXT NOT NULL, namespace TEXT NOT NULL, part TEXT NOT NULL, found TEXT NOT NULL, PRIMARY KEY (run, fingerprint, namespace, part)) WITHOUT ROWID;
+  ${correspondence}
   PRAGMA user_version = ${format};
 `;
 
@@ -69,9 +76,9 @@ class SqliteStore implements StateStore {
   update(run: string, change: Parameters<StateStore['update']>[1]): void {
     const { changes } = this.#run(
       `UPDATE runs SET updated_at = ?, status = coalesce(?, status), phase = coalesce(?, phase), config = coalesce(?, config), mappings = coalesce(?, mappings),
-         tasks = coalesce(?, tasks), moments = coalesce(?, moments), log = CASE WHEN ? IS NULL THEN log ELSE json_patch(coalesce(log, '{}'), ?) END, summary = coalesce(?, summary) WHERE run = ?`,
+         tasks = coalesce(?, tasks), moments = coalesce(?, moments), log = coalesce(json_patch(coalesce(log, '{}'), ?), log), summary = coalesce(?, summary) WHERE run = ?`,
       new Date().toISOString(), change.status ?? null, change.phase ?? null, optional(change.config), optional(change.mappings),
-      optional(change.tasks), optional(change.moments), optional(change.log), optional(change.log), this.#summary(change.summary), run,
+      optional(change.tasks), optional(change.moments), optional(change.log), this.#summary(change.summary), run,
     );
     if (changes === 0) throw new DsyncError('state', `the run ${run} is no longer in the state folder ${this.folder}`);
   }
@@ -87,9 +94,7 @@ class SqliteStore implements StateStore {
   remove(run: string): void {
     guarded(this.folder, () => {
       this.#db.transaction(() => {
-        this.#db.prepare('DELETE FROM begun WHERE run = ?').run(run);
-        this.#db.prepare('DELETE FROM compared WHERE run = ?').run(run);
-        this.#db.prepare('DELETE FROM runs WHERE run = ?').run(run);
+        for (const table of ['begun', 'compared', 'requests', 'vitals', 'runs']) this.#db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
       }).immediate();
       rmSync(this.#rejectFile(run), { force: true });
     });
@@ -111,6 +116,30 @@ class SqliteStore implements StateStore {
     const rows = this.#rows<{ namespace: string; part: string; found: string }>('SELECT namespace, part, found FROM compared WHERE run = ? AND fingerprint = ?', run, fingerprint);
     const found = new Map(rows.map((row) => [`${row.namespace}\n${row.part}`, JSON.parse(row.found) as ComparedPart]));
     return (namespace, part) => found.get(`${namespace}\n${partText(part)}`);
+  }
+
+  ask(run: string, kind: string, detail: unknown): number {
+    return Number(this.#run('INSERT INTO requests (run, kind, detail) VALUES (?, ?, ?)', run, kind, toJson(detail ?? null)).lastInsertRowid);
+  }
+
+  asked(run: string): readonly RunRequest[] {
+    return this.#rows<StoredRequest>('SELECT * FROM requests WHERE run = ? AND answer IS NULL ORDER BY number', run).map(requestOf);
+  }
+
+  answer(run: string, number: number, answer: NonNullable<RunRequest['answer']>): void {
+    this.#run('UPDATE requests SET answer = ? WHERE run = ? AND number = ?', this.#scrub(toJson(answer)), run, number);
+  }
+
+  request(run: string, number: number): RunRequest | undefined {
+    return this.#rows<StoredRequest>('SELECT * FROM requests WHERE run = ? AND number = ?', run, number).map(requestOf)[0];
+  }
+
+  tell(run: string, vitals: unknown): void {
+    this.#run('INSERT OR REPLACE INTO vitals (run, at, told) VALUES (?, ?, ?)', run, new Date().toISOString(), this.#scrub(toJson(vitals)));
+  }
+
+  told(run: string): ReturnType<StateStore['told']> {
+    return this.#rows<{ at: string; told: string }>('SELECT at, told FROM vitals WHERE run = ?', run).map(({ at, told }) => ({ at, vitals: JSON.parse(told) as unknown }))[0];
   }
 
   reject(run: string, rejected: readonly RejectedRow[]): void {
@@ -139,7 +168,7 @@ class SqliteStore implements StateStore {
     return guarded(this.folder, () => this.#db.prepare(sql).run(...values));
   }
 
-  #rows<T>(sql: string, ...values: string[]): T[] {
+  #rows<T>(sql: string, ...values: (string | number)[]): T[] {
     return guarded(this.folder, () => this.#db.prepare(sql).all(...values) as T[]);
   }
 }
@@ -147,6 +176,12 @@ class SqliteStore implements StateStore {
 interface StoredRun {
   run: string; flow: string; status: string; phase: string; started_at: string; updated_at: string; config: string;
   source_identity: string; destination_identity: string; mappings: string; tasks: string; moments: string; log: string | null; summary: string | null;
+}
+
+interface StoredRequest { number: number; kind: string; detail: string; answer: string | null }
+
+function requestOf({ number, kind, detail, answer }: StoredRequest): RunRequest {
+  return { number, kind, detail: JSON.parse(detail) as unknown, ...(answer !== null && { answer: JSON.parse(answer) as RunRequest['answer'] }) };
 }
 
 function restored(row: StoredRun): RunState {
@@ -195,8 +230,9 @@ function prepareDatabase(db: Database.Database, folder: string): void {
 /** From nothing, or from an earlier format: with format 2 came runs that follow a log. */
 function upgrade(db: Database.Database): void {
   const found = formatOf(db);
-  if (found === 0) db.exec(schema);
-  if (found === 1) db.exec(`ALTER TABLE runs ADD COLUMN log TEXT; PRAGMA user_version = ${format}`);
+  if (found === 0) return void db.exec(schema);
+  if (found === 1) db.exec('ALTER TABLE runs ADD COLUMN log TEXT');
+  db.exec(`${correspondence}; PRAGMA user_version = ${format}`);
 }
 
 function formatOf(db: Database.Database): number {

@@ -6,8 +6,9 @@ import type { Column, Mapping, Rejected, Row, Shape, Value } from '../contract.j
  */
 export interface Divided { readonly fit: readonly Row[]; readonly rejected: readonly Rejected[] }
 
-export function mayMisfit({ source, target }: Mapping): boolean {
-  return source.engine === 'sqlite' && target.engine !== 'sqlite';
+/** Only SQLite has such rows, and only another engine can't take them. */
+export function misfitsBetween({ source, target }: Mapping): (rows: readonly Row[]) => Divided {
+  return source.engine === 'sqlite' && target.engine !== 'sqlite' ? misfits(source) : (rows) => ({ fit: rows, rejected: [] });
 }
 
 /** Compiles the division of a table's rows. */

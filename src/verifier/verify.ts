@@ -10,7 +10,6 @@ import { partsOf } from './parts.js';
 import { hashers } from './rows.js';
 import type { Table, View } from './scan.js';
 
-
 export interface VerifyRequest {
   readonly source: Snapshot;
   /** A fresh look at the destination; closed when it has been compared, and opened anew after rows were mended. */

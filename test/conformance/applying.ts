@@ -1,6 +1,7 @@
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Change, Connector, Destination, LaneWork, LogicalType, LogRow, Mapping, Row, Shape, Value } from '../../src/contract.js';
+import { randomBelow } from '../random.js';
 import { textRows } from '../servers/sql.js';
 import { expectSame, heap, hostileTexts, items, ordinaryRow, pairs, plainRow, plainValues, shapeOf, type Plain, type Sample } from './samples.js';
 import { collect } from './source-promises.js';
@@ -103,7 +104,7 @@ export function applyingPromises(subject: Subject): void {
     });
 
     test('leaves what the changes would leave one by one, whatever they are', async () => {
-      const mapping = await copied(items, items.rows.slice(0, 20)), random = randoms(7), rows = new Map(items.rows.slice(0, 20).map((row) => [row[0], row]));
+      const mapping = await copied(items, items.rows.slice(0, 20)), random = randomBelow(7), rows = new Map(items.rows.slice(0, 20).map((row) => [row[0], row]));
       for (let call = 0; call < 15; call++) {
         const changes = Array.from({ length: 1 + random(60) }, () => randomChange(mapping, rows, random));
         expect(await apply([[mapping, changes]], `call ${call}`)).toEqual([]);
@@ -359,17 +360,6 @@ function randomChange({ source: { namespace } }: Mapping, rows: Map<Value, Row>,
       return { kind: 'update', namespace, before: [key, undefined, undefined, undefined], row: some };
     }
   }
-}
-
-/** The same numbers for the same seed (mulberry32). */
-function randoms(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
 }
 
 /** By the plain driver. */

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { mysql } from '../../src/connectors/mysql/connector.js';
 import type { Change, ChangeLog, Finding, LogChanges, LogMessage, LogPlace, Pin, Position, Row, Shape, Snapshot, Source, Value } from '../../src/contract.js';
 import { connectText, describeWith, freshDatabase, freshSql, ownServer, type FreshDatabase } from '../servers/index.js';
+import { hostile, hostileMariadb, hostileMysql } from './every-type.js';
 
 const { signal } = new AbortController();
 const servers = ['mariadb', 'mysql9'] as const;
@@ -383,21 +384,6 @@ for (const [name, flags, format] of [['mysql9', ['--gtid-mode=ON', '--enforce-gt
 
 // --- types ------------------------------------------------------------------
 
-const hostile = `SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; CREATE TABLE hostile (id BIGINT UNSIGNED PRIMARY KEY, t1 TINYINT, u1 TINYINT UNSIGNED, s SMALLINT, m MEDIUMINT UNSIGNED,
-  i INT, z INT(7) UNSIGNED ZEROFILL, dz DECIMAL(8,2) UNSIGNED ZEROFILL, i64 BIGINT, u64 BIGINT UNSIGNED, d DECIMAL(65,30), f FLOAT, f2 FLOAT(7,2), db DOUBLE, db2 DOUBLE(20,4),
-  b BIT(11), b64 BIT(64), y YEAR, dt DATE, dtm DATETIME(6), ts TIMESTAMP(6) NULL, ts0 TIMESTAMP NULL, tm TIME(6), c CHAR(10), v VARCHAR(200) CHARACTER SET utf8mb4, l1 VARCHAR(50) CHARACTER SET latin1,
-  tx TEXT CHARACTER SET utf8mb4, bn BINARY(4), vb VARBINARY(300), bl LONGBLOB, e ENUM('a', 'b,''c', 'back\\\\slash') CHARACTER SET utf8mb4, st SET('x', 'y', 'z'), g GEOMETRY);
-  INSERT INTO hostile VALUES (0, -128, 255, -32768, 16777215, -2147483648, 42, 12.5, -9223372036854775808, 18446744073709551615, '12345678901234567890123456789012345.012345678901234567890123456789',
-    16777215.5, 12345.67, 0.30000000000000004, 1234.5678, b'10101', b'${'10'.repeat(32)}', 2024, '2024-02-29', '2024-02-29 12:34:56.789012', '2024-02-29 12:34:56.789012', '2038-01-19 03:14:07', '-838:59:58.999999',
-    'ab', 'tab\\t nl\\n cr\\r bs\\\\ nul\\0 q'' é 😀 \f\v\b \\N', 'é€ß', '', x'00ff0a09', x'5c4e09', x'000102ff', 'a', 'x,z', ST_GeomFromText('POINT(1 2)'));
-  INSERT INTO hostile VALUES (18446744073709551615, 127, 0, 32767, 0, 2147483647, 0, 0, 9223372036854775807, 0, '-0.000000000000000000000000000001', 3.4028234663852886e38, -0.01, -1.7976931348623157e308, -1e10,
-    0, 0, 0, '0000-00-00', '0000-00-00 00:00:00', '1970-01-01 00:00:01.000001', '1970-01-01 00:00:01', '838:59:59', '', '', '', '\\\\N', x'00000000', '', '', 'back\\\\slash', '', NULL);
-  INSERT INTO hostile (id) VALUES (1);
-  INSERT INTO hostile (id, f, db, y, dt, dtm, tm, e) VALUES (2, 1e-45, 5e-324, 1901, '9999-12-31', '2024-00-00 00:00:00', '00:00:00.5', 'b,''c'), (3, 0.1, -0e0, 2155, '0001-01-01', '1000-01-01 00:00:00.1', '23:59:59.999999', NULL);`;
-const hostileMariadb = `CREATE TABLE own (id UUID PRIMARY KEY, j JSON, i4 INET4, i6 INET6);
-  INSERT INTO own VALUES ('00112233-4455-6677-8899-aabbccddeeff', '{"a" : 1.10, "big": 12345678901234567890}', '127.0.0.1', '::1'), ('ffffffff-4455-6677-8899-aabbccddeeff', NULL, NULL, NULL)`;
-const hostileMysql = `CREATE TABLE own (id INT PRIMARY KEY, j JSON, p POINT SRID 4326, w VECTOR(3));
-  INSERT INTO own VALUES (1, '{"b": 1.10, "a": [1, 2.0, "é\\\\n"], "big": 12345678901234567890}', ST_SRID(POINT(1, 2), 4326), TO_VECTOR('[1,2.5,-3]')), (2, 'null', NULL, NULL)`;
 const moreTypes = `CREATE TABLE more (id INT PRIMARY KEY, e ENUM('a', 'x,y', 'it''s') CHARACTER SET latin1, s SET('p', 'q q', 'ü') CHARACTER SET utf8mb4, y YEAR, d0 DECIMAL(30,0), d9 DECIMAL(18,9), d5 DECIMAL(5,5), t0 TIME, t2 TIME(2), t4 TIME(4), dt3 DATETIME(3), ts1 TIMESTAMP(1) NULL,
   u2 VARCHAR(20) CHARACTER SET ucs2, u16 CHAR(20) CHARACTER SET utf16, u32 TEXT CHARACTER SET utf32, k8 VARCHAR(20) CHARACTER SET koi8r, gb VARCHAR(20) CHARACTER SET gbk, sj TEXT CHARACTER SET sjis, wide CHAR(200) CHARACTER SET utf8mb4, tb TINYBLOB, mt MEDIUMTEXT CHARACTER SET utf8mb4, gen INT AS (id * 2) STORED, virt INT AS (id * 3) VIRTUAL)`;
 const moreRows = `INSERT INTO more (id, e, s, y, d0, d9, d5, t0, t2, t4, dt3, ts1, u2, u16, u32, k8, gb, sj, wide, tb, mt) VALUES

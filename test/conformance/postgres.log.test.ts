@@ -5,6 +5,7 @@ import { openLog } from '../../src/connectors/postgres/log.js';
 import { loginOf } from '../../src/connectors/postgres/login.js';
 import { pinName } from '../../src/connectors/postgres/pin.js';
 import { connectText, describeWith, freshDatabase, freshSql, ownServer, type FreshDatabase, type TextConnection } from '../servers/index.js';
+import { everyType } from './every-type.js';
 
 const never = new AbortController().signal;
 const options: OpenOptions = { signal: never, connections: 2, batchBytes: 256 << 10 };
@@ -144,22 +145,6 @@ function replay(shape: Shape, before: readonly Row[], changes: readonly Change[]
   }
   return [...rows.values()].flat();
 }
-
-const everyType = `
-  CREATE EXTENSION IF NOT EXISTS citext; CREATE EXTENSION IF NOT EXISTS hstore;
-  CREATE TYPE mood AS ENUM ('sad', 'it''s ok', '"'); CREATE DOMAIN positive AS numeric(10,2) CHECK (value > 0); CREATE DOMAIN more_positive AS positive;
-  CREATE TABLE t (id int PRIMARY KEY, "Mixed ""name" bool, i2 smallint, i8 bigint, n numeric, n2 numeric(10,2), f4 real, f8 double precision, tx text, vc varchar(20), ch char(5), nm name,
-    by bytea, d date, tm time, tm0 time(0), ts timestamp, ts3 timestamp(3), tz timestamptz, u uuid, js json, jb jsonb, en mood, bi bit(4), vb bit varying, iv interval, ttz timetz,
-    ar int[], ta text[], ip inet, ci cidr, mc macaddr, rg int4range, pt point, mo money, xm xml, ct citext, hs hstore, dm more_positive, oi oid, ts_v tsvector, ea mood[]);
-  INSERT INTO t VALUES
-    (1, true, -32768, 9223372036854775807, 'NaN', 99999999.99, 'NaN', '-Infinity', E'a\\tb\\nc\\\\.\\r\\f\\x0b\\x08', '', 'ab', 'n', '\\x00ff5c', 'infinity', '24:00:00', '01:02:03', '-infinity', '2024-01-02 03:04:05.120', 'infinity',
-      'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11', '{"a": 1.00,  "a":12345678901234567890}', '{"b":1.0,"a":12345678901234567890}', 'it''s ok', '1010', '1', '1 year 2 mons -3 days 04:05:06.789', '03:04:05+02',
-      '[2:3]={7,8}', '{"a,b","NULL",NULL,""}', '192.168.0.1/24', '10.0.0.0/8', '08:00:2b:01:02:03', '[1,5)', '(1.5,-0)', 12.34, '<a b="c">&amp;</a>', 'CiText', 'a=>1,b=>NULL', 0.01, 4294967295, 'a b:1', '{sad,"\\""}'),
-    (2, false, 32767, -9223372036854775808, '123456789012345678901234567890.123456789000', -0.10, 0.1, '-0', '\\N', '\\N', '', '', '', '0044-03-15 BC', '00:00:00.000001', '00:00:00', '4713-01-01 BC', '294276-12-31 23:59:59.999', '0001-01-01 00:00:00.5+00 BC',
-      '00000000-0000-0000-0000-000000000000', 'null', 'null', '"', '0000', '', '00:00:00', '00:00:00-15:59', '{}', '{}', '::1', '::/0', 'ff:ff:ff:ff:ff:ff', 'empty', '(NaN,Infinity)', -92233720368547758.08, '', '', '', 99999999.99, 0, '', '{}'),
-    (3, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
-    (4, true, 1, 9007199254740993, 1e-300, 1.00, 3.4028235e38, 5e-324, '😀' || chr(1114111), repeat('é', 20), 'a  b', repeat('n', 63), decode(repeat('ff00', 40000), 'hex'), '5874897-12-31', '23:59:59.9', '23:59:59', '2024-02-29 12:00:00.1', '1970-01-01', '2024-01-02 03:04:05.123456+05:30',
-      'ffffffff-ffff-ffff-ffff-ffffffffffff', '"\\u0000"', '[1.10, "\\u00e9", {}]', 'sad', '1111', '111000111', '-178000000 years', '24:00:00+00', '{{1,2},{3,NULL}}', '{{"{}","\\\\"},{" ","\\t"}}', '10.0.0.1', '2001:db8::/32', '00:00:00:00:00:00', '(,3)', '(1e300,1)', 0, 'text', 'É', '"k e y"=>"v\\"al"', 1, 1, '''it'':1A', '{"it''s ok"}')`;
 
 const hostileDefaults = ["TimeZone = 'Asia/Kolkata'", "DateStyle = 'SQL, DMY'", "IntervalStyle = 'sql_standard'", 'extra_float_digits = -15', "bytea_output = 'escape'", "client_encoding = 'LATIN1'", "xmloption = 'document'"];
 

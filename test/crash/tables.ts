@@ -1,16 +1,5 @@
 import type { Table } from './ends.js';
 
-/** Deterministic numbers in [0, 1). */
-export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export const noteOf = (n: number): string | null => (n % 11 === 0 ? null : `it's note ${n} é😀 ${'n'.repeat(n % 60)}`);
 
 /** Large rows, so that a few thousand of them are several tasks with many batches. */

@@ -1,6 +1,7 @@
 import type { Document } from 'mongodb';
 import { literal, type Dialect, type MongoEnd, type SqlEnd } from './ends.js';
-import { noteOf, randomFrom } from './tables.js';
+import { randomFrom } from '../random.js';
+import { noteOf } from './tables.js';
 
 type Random = () => number;
 

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Change, LogRow, Row, Value } from '../../src/contract.js';
 import { fold, isFull, parseRejected, spellRejected, type Step } from '../../src/destination/fold.js';
+import { randomBelow } from '../random.js';
 
 const namespace = 'here.items';
 const insert = (...row: Value[]): Change => ({ kind: 'insert', namespace, row });
@@ -72,7 +73,7 @@ test('keys of bytes, of large numbers and of several cells are told apart by wha
 
 test('folding equals applying one by one, whatever the changes are', () => {
   for (let seed = 1; seed <= 3000; seed++) {
-    const random = randoms(seed), changes = Array.from({ length: 1 + random(30) }, () => randomChange(random));
+    const random = randomBelow(seed), changes = Array.from({ length: 1 + random(30) }, () => randomChange(random));
     const rows: Row[] = Array.from({ length: random(6) }, (_, i) => [i, `was ${i}`, `large ${i}`]);
     const one = tableOf(rows), many = tableOf(rows);
     for (const change of changes) applyOne(one, change);
@@ -140,15 +141,4 @@ function randomChange(random: (below: number) => number): Change {
     case 7: return { kind: 'update', namespace, row: whole(key) };
     default: return { kind: 'update', namespace, row: [key, cell(1), cell(2)] };
   }
-}
-
-/** The same numbers for the same seed (mulberry32). */
-function randoms(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
-  };
 }

@@ -127,9 +127,33 @@ test('a folder that another process is just making is waited for, and not made t
   making.exec('PRAGMA journal_mode = WAL; BEGIN IMMEDIATE');
   const other = child(`await print('opening'); openStore(${JSON.stringify(join(folder, 'fresh'))}).begun('r1', 'a', 0); await print('open')`);
   await other.line();
-  making.exec(`${sql}; PRAGMA user_version = 2; COMMIT`);
+  making.exec(`${sql}; PRAGMA user_version = 3; COMMIT`);
   making.close();
   expect([await other.line(), await other.ended]).toEqual(['open', { code: 0, signal: null, stderr: '' }]);
+});
+
+test('what another process asks is answered once, and both survive whoever asked', async () => {
+  await using store = openStore(folder);
+  for (const run of ['r1', 'r2']) store.save(state(run));
+  const first = store.ask('r1', 'pause', { namespace: 'public.a' }), second = store.ask('r1', 'pause', { namespace: 'public.b' }), other = store.ask('r2', 'stop', null);
+  await using running = openStore(folder);
+  expect(running.asked('r1')).toEqual([{ number: first, kind: 'pause', detail: { namespace: 'public.a' } }, { number: second, kind: 'pause', detail: { namespace: 'public.b' } }]);
+  running.answer('r1', first, { result: { paused: true } });
+  running.answer('r2', second, { result: 'of another run' });
+  expect(store.asked('r1').map(({ number }) => number)).toEqual([second]);
+  expect(store.request('r1', first)?.answer).toEqual({ result: { paused: true } });
+  store.remove('r1');
+  expect([store.request('r1', second), store.request('r2', other)?.kind]).toEqual([undefined, 'stop']);
+});
+
+test('what a run tells of itself last is seen by others', async () => {
+  await using store = openStore(folder);
+  store.save(state('r1'));
+  expect(store.told('r1')).toBeUndefined();
+  store.tell('r1', { changes: 1 });
+  store.tell('r1', { changes: 2n ** 60n });
+  await using other = openStore(folder);
+  expect(other.told('r1')).toEqual({ at: expect.stringMatching(/^\d{4}-.*Z$/), vitals: { changes: String(2n ** 60n) } });
 });
 
 describe('a flow', () => {
@@ -242,9 +266,9 @@ describe('the folder', () => {
   test('of a newer dsync is left alone', async () => {
     await openStore(folder)[Symbol.asyncDispose]();
     const db = new Database(join(folder, 'state.db'));
-    db.exec('PRAGMA user_version = 3');
+    db.exec('PRAGMA user_version = 4');
     db.close();
-    expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'state', message: expect.stringMatching(`${folder} was made by a newer dsync \\(format 3`), remedy: expect.stringContaining('update dsync') }));
+    expect(() => openStore(folder)).toThrow(expect.objectContaining({ code: 'state', message: expect.stringMatching(`${folder} was made by a newer dsync \\(format 4`), remedy: expect.stringContaining('update dsync') }));
   });
 
   test('of an older dsync keeps its runs, which can be live from then on', async () => {
@@ -253,13 +277,14 @@ describe('the folder', () => {
     store.save(saved);
     await store[Symbol.asyncDispose]();
     const db = new Database(join(folder, 'state.db'));
-    db.exec('ALTER TABLE runs DROP COLUMN log; PRAGMA user_version = 1');
+    db.exec('ALTER TABLE runs DROP COLUMN log; DROP TABLE requests; DROP TABLE vitals; PRAGMA user_version = 1');
     db.close();
     await using newer = openStore(folder);
     expect(newer.load('r1')).toMatchObject({ run: 'r1', flow: saved.flow });
     newer.update('r1', { log: { pin: { names: ['slot'] } } });
     newer.update('r1', { log: { place: { position: '0/1', changes: 3 } } });
     expect(newer.load('r1')!.log).toEqual({ pin: { names: ['slot'] }, place: { position: '0/1', changes: 3 } });
+    expect(newer.asked('r1')).toEqual([]);
   });
 
   test('that is damaged is named', () => {

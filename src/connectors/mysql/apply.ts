@@ -1,5 +1,6 @@
-import type { Change, Column, LaneWork, LogRow, Mapping, Rejected, Row, Value } from '../../contract.js';
-import { fold, told, type Move, type Step } from '../../destination/fold.js';
+import type { Change, Column, LaneWork, LogRow, Mapping, Rejected, Value } from '../../contract.js';
+import { applyFolded, applyInOrder, type Folded, type InOrder } from '../../destination/changes.js';
+import { told, type Move, type Step } from '../../destination/fold.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import { spellCell } from '../../values/normal.js';
 import { assignment } from './assign.js';
@@ -30,7 +31,8 @@ export function applying(writing: Writing): Apply {
       if (known) return known;
       const rejected: Rejected[] = [];
       for (const { mapping, changes } of tables) {
-        rejected.push(...await (mapping.target.key.length > 0 ? applyFolded : applyInOrder)(hold, mapping, changes, writing));
+        const { key } = mapping.target;
+        rejected.push(...await (key.length > 0 ? applyFolded(changes, key, folding(hold, mapping, writing)) : applyInOrder(changes, inOrder(hold, mapping, writing))));
       }
       await noteLane(hold, work, rejected);
       return rejected;
@@ -44,18 +46,23 @@ function inexact({ source, target }: Mapping): DsyncError {
   });
 }
 
-/**
- * Where another unique index stands, a row may be in the way of one that comes before it in no order of folded rows: halves
- * of the changes are tried then, down to one change, which is what the source did.
- */
-async function applyFolded(hold: Hold, mapping: Mapping, changes: readonly Change[], writing: Writing): Promise<readonly Rejected[]> {
-  const { session, signal } = hold, rejected: Rejected[] = [];
-  await session.run('SAVEPOINT dsync_folded', signal);
-  for (const step of fold(changes, mapping.target.key)) rejected.push(...await applyStep(hold, mapping, step, writing));
-  if (rejected.length === 0 || changes.length === 1 || !(await hasOtherUnique(hold, mapping))) return rejected;
-  await session.run('ROLLBACK TO SAVEPOINT dsync_folded', signal);
-  const middle = changes.length >> 1;
-  return [...await applyFolded(hold, mapping, changes.slice(0, middle), writing), ...await applyFolded(hold, mapping, changes.slice(middle), writing)];
+function folding(hold: Hold, mapping: Mapping, writing: Writing): Folded {
+  const { session, signal } = hold, run = async (sql: string) => void await session.run(sql, signal);
+  return {
+    begin: () => run('SAVEPOINT dsync_folded'),
+    keep: () => undefined,
+    undo: () => run('ROLLBACK TO SAVEPOINT dsync_folded'),
+    step: (step) => applyStep(hold, mapping, step, writing),
+    hasOtherUnique: () => hasOtherUnique(hold, mapping),
+  };
+}
+
+function inOrder(hold: Hold, mapping: Mapping, writing: Writing): InOrder {
+  return {
+    insert: (rows) => writing.insert(hold, mapping, rows),
+    truncate: () => clear(hold, mapping),
+    one: (change) => changeOne(hold, mapping, change),
+  };
 }
 
 async function hasOtherUnique({ session, signal }: Hold, { target }: Mapping): Promise<boolean> {
@@ -80,23 +87,6 @@ async function moveRow(hold: Hold, mapping: Mapping, { from, row }: Move): Promi
   const { source, target } = mapping;
   const isFrom = target.key.map((i, at) => isSame(source.columns[i], target.columns[i], from[at])).join(' AND ');
   return alone(hold, source.namespace, `UPDATE ${targetName(target)} SET ${assignments(mapping, row)} WHERE ${isFrom}`, row);
-}
-
-/** A table without a key: runs of inserts at once, the others one by one. */
-async function applyInOrder(hold: Hold, mapping: Mapping, changes: readonly Change[], writing: Writing): Promise<readonly Rejected[]> {
-  const rejected: Rejected[] = [], inserts: Row[] = [];
-  const insert = async () => { if (inserts.length > 0) rejected.push(...await writing.insert(hold, mapping, inserts.splice(0))); };
-  for (const change of changes) {
-    if (change.kind !== 'insert') await insert();
-    switch (change.kind) {
-      case 'insert': inserts.push(change.row); break;
-      case 'truncate': await clear(hold, mapping); break;
-      case 'update': case 'delete': rejected.push(...await changeOne(hold, mapping, change)); break;
-      default: change satisfies never;
-    }
-  }
-  await insert();
-  return rejected;
 }
 
 /** Of the rows that are equal to `before` one changes, or goes. */

@@ -1,5 +1,6 @@
 import type { Change, Column, LaneWork, LogRow, Mapping, Rejected, Row, Value } from '../../contract.js';
-import { fold, told, type Move, type Step, type Updates } from '../../destination/fold.js';
+import { applyFolded, applyInOrder, type Folded, type InOrder } from '../../destination/changes.js';
+import { told, type Move, type Step, type Updates } from '../../destination/fold.js';
 import { encodeDelimited } from '../../values/delimited.js';
 import { spellCell } from '../../values/normal.js';
 import { emptied } from './build.js';
@@ -22,7 +23,8 @@ export async function apply(session: Session, hold: Hold, work: LaneWork, signal
     if (known) return known;
     const rejected: Rejected[] = [];
     for (const { changes, ...table } of tables) {
-      rejected.push(...await (table.mapping.target.key.length > 0 ? applyFolded : applyInOrder)(session, table, changes, signal));
+      const { key } = table.mapping.target;
+      rejected.push(...await (key.length > 0 ? applyFolded(changes, key, folding(session, table, signal)) : applyInOrder(changes, inOrder(session, table, signal))));
     }
     if (rejected.length > 0) await noteLaneRejected(session, hold, work, rejected, signal);
     return rejected;
@@ -35,21 +37,27 @@ async function tableOf(session: Session, hold: Hold, mapping: Mapping, signal: A
   return { mapping: final, into: qualified(landing(hold.run, final)), way: await wayOf(session, hold, final, mapping.target.key.length > 0, false, signal) };
 }
 
-/**
- * Where another unique index stands, a row may be in the way of one that comes before it in no order of folded rows: halves
- * of the changes are tried then, down to one change, which is what the source did.
- */
-async function applyFolded(session: Session, table: Table, changes: readonly Change[], signal: AbortSignal): Promise<readonly Rejected[]> {
-  const rejected: Rejected[] = [];
-  await session.query('SAVEPOINT folded', signal);
-  for (const step of fold(changes, table.mapping.target.key)) rejected.push(...await applyStep(session, table, step, signal));
-  if (rejected.length === 0 || changes.length === 1 || !(await hasOtherUnique(session, table, signal))) {
-    await session.query('RELEASE SAVEPOINT folded', signal);
-    return rejected;
-  }
-  await session.query('ROLLBACK TO SAVEPOINT folded; RELEASE SAVEPOINT folded', signal);
-  const middle = changes.length >> 1;
-  return [...await applyFolded(session, table, changes.slice(0, middle), signal), ...await applyFolded(session, table, changes.slice(middle), signal)];
+function folding(session: Session, table: Table, signal: AbortSignal): Folded {
+  return {
+    begin: async () => void await session.query('SAVEPOINT folded', signal),
+    keep: async () => void await session.query('RELEASE SAVEPOINT folded', signal),
+    undo: async () => void await session.query('ROLLBACK TO SAVEPOINT folded; RELEASE SAVEPOINT folded', signal),
+    step: (step) => applyStep(session, table, step, signal),
+    hasOtherUnique: () => hasOtherUnique(session, table, signal),
+  };
+}
+
+function inOrder(session: Session, table: Table, signal: AbortSignal): InOrder {
+  const { mapping, way } = table, all = [...mapping.target.columns.keys()];
+  return {
+    insert: (rows) => placeRows(session, mapping, rows, way, all, signal),
+    truncate: () => clear(session, mapping, signal),
+    one: (change) => changeOne(session, table, change, signal),
+  };
+}
+
+function clear(session: Session, { target }: Mapping, signal: AbortSignal): Promise<void> {
+  return emptied(session, { schema: target.schema!, name: target.name }, signal);
 }
 
 async function hasOtherUnique(session: Session, { into }: Table, signal: AbortSignal): Promise<boolean> {
@@ -60,7 +68,7 @@ async function hasOtherUnique(session: Session, { into }: Table, signal: AbortSi
 async function applyStep(session: Session, table: Table, { truncate, deletes, upserts, updates, move }: Step, signal: AbortSignal): Promise<readonly Rejected[]> {
   const { mapping, way } = table, { key } = mapping.target, rejected: Rejected[] = [];
   const send = (rows: readonly LogRow[], by: Way, positions: readonly number[]) => placeRows(session, mapping, rows, by, positions, signal);
-  if (truncate) await emptied(session, { schema: mapping.target.schema!, name: mapping.target.name }, signal);
+  if (truncate) await clear(session, mapping, signal);
   // A key that the target can't hold is not in it.
   if (deletes.length > 0) await place(session, deleting(table), encodeDelimited(key.map((i) => mapping.source.columns[i]))(deletes), signal);
   rejected.push(...await send(upserts, way, [...mapping.target.columns.keys()]));
@@ -102,23 +110,6 @@ async function moveRow(session: Session, table: Table, { from, row }: Move, sign
   const { source, target } = table.mapping, statement = parameters(source.columns);
   const sql = `UPDATE ${table.into} SET ${assignments(target.columns, row, statement.add)} WHERE ${target.key.map((i, at) => `${quoted(target.columns[i].name)} = ${statement.add(i, from[at])}`).join(' AND ')}`;
   return alone(session, source.namespace, sql, statement.values, told(row), signal);
-}
-
-/** A table without a key: runs of inserts at once, the others one by one. */
-async function applyInOrder(session: Session, table: Table, changes: readonly Change[], signal: AbortSignal): Promise<readonly Rejected[]> {
-  const { mapping, way } = table, rejected: Rejected[] = [], inserts: Row[] = [];
-  const insert = async () => rejected.push(...await placeRows(session, mapping, inserts.splice(0), way, [...mapping.target.columns.keys()], signal));
-  for (const change of changes) {
-    if (change.kind !== 'insert') await insert();
-    switch (change.kind) {
-      case 'insert': inserts.push(change.row); break;
-      case 'truncate': await emptied(session, { schema: mapping.target.schema!, name: mapping.target.name }, signal); break;
-      case 'update': case 'delete': rejected.push(...await changeOne(session, table, change, signal)); break;
-      default: change satisfies never;
-    }
-  }
-  await insert();
-  return rejected;
 }
 
 /** Of the rows that are equal to `before` one changes, or goes. */

@@ -4,7 +4,7 @@ import type { Login } from './login.js';
 import { lsnOf } from './lsn.js';
 import { findSlot, historyLost, makePin, pinName, removePin } from './pin.js';
 import { Pool } from './pool.js';
-import { checkLog } from './readiness.js';
+import { checkLog } from './logcheck.js';
 import { Session } from './session.js';
 import type { Freeze } from './snapshot.js';
 

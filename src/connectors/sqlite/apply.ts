@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Change, Column, LaneWork, LogRow, Mapping, Rejected, Row, Value } from '../../contract.js';
-import { fold, told, type Step } from '../../destination/fold.js';
+import type { Change, Column, LaneWork, LogRow, Mapping, Rejected, Value } from '../../contract.js';
+import { applyFolded, applyInOrder, type Folded, type InOrder } from '../../destination/changes.js';
+import { told, type Step } from '../../destination/fold.js';
 import { readTable } from './catalogue.js';
 import { laneNoted, noteLane, rejectedOf } from './progress.js';
 import { ConstraintFailure, quoted, type Native, type Session } from './session.js';
@@ -19,25 +20,30 @@ export async function apply(session: Session, run: string, work: LaneWork, signa
   if (known) return known;
   const rejected: Rejected[] = [];
   for (const { mapping, changes } of work.tables) {
-    rejected.push(...await (mapping.target.key.length > 0 ? applyFolded : applyInOrder)(session, mapping, changes, oneByOne(session, mapping, signal)));
+    const one = oneByOne(session, mapping, signal), { key } = mapping.target;
+    rejected.push(...await (key.length > 0 ? applyFolded(changes, key, folding(session, mapping, one)) : applyInOrder(changes, inOrder(session, mapping, one))));
   }
   noteLane(session, run, work, rejected);
   return rejected;
 }
 
-/**
- * Where another unique index stands, a row may be in the way of one that comes before it in no order of folded rows: halves
- * of the changes are tried then, down to one change, which is what the source did.
- */
-async function applyFolded(session: Session, mapping: Mapping, changes: readonly Change[], one: ChangeOne): Promise<readonly Rejected[]> {
-  const rejected: Rejected[] = [];
-  session.exec('SAVEPOINT folded');
-  for (const step of fold(changes, mapping.target.key)) rejected.push(...await applyStep(session, mapping, step, one));
-  const settled = rejected.length === 0 || changes.length === 1 || !hasOtherUnique(session, mapping);
-  session.exec(settled ? 'RELEASE folded' : 'ROLLBACK TO folded; RELEASE folded');
-  if (settled) return rejected;
-  const middle = changes.length >> 1;
-  return [...await applyFolded(session, mapping, changes.slice(0, middle), one), ...await applyFolded(session, mapping, changes.slice(middle), one)];
+function folding(session: Session, mapping: Mapping, one: ChangeOne): Folded {
+  return {
+    begin: () => session.exec('SAVEPOINT folded'),
+    keep: () => session.exec('RELEASE folded'),
+    undo: () => session.exec('ROLLBACK TO folded; RELEASE folded'),
+    step: (step) => applyStep(session, mapping, step, one),
+    hasOtherUnique: () => hasOtherUnique(session, mapping),
+  };
+}
+
+function inOrder(session: Session, mapping: Mapping, one: ChangeOne): InOrder {
+  const { source, target } = mapping, { rowid, key } = readTable(session, target.name)!, place = rowid ?? key.map(quoted).join(', ');
+  return {
+    insert: async (rows) => rejectedOf(source.namespace, [rows], await insertRows(session, mapping, [rows], { table: target.name, overwrite: false })),
+    truncate: () => clear(session, mapping),
+    one: (change) => changeOne(mapping, change, place, one),
+  };
 }
 
 /** An INTEGER PRIMARY KEY has no index of its own. */
@@ -65,26 +71,6 @@ async function applyStep(session: Session, mapping: Mapping, { truncate, deletes
 
 function clear(session: Session, { target }: Mapping): void {
   session.exec(`DELETE FROM ${quoted(target.name)}`);
-}
-
-/** A table without a key: runs of inserts at once, the others one by one. */
-async function applyInOrder(session: Session, mapping: Mapping, changes: readonly Change[], one: ChangeOne): Promise<readonly Rejected[]> {
-  const rejected: Rejected[] = [], inserts: Row[] = [], { namespace } = mapping.source, { rowid, key } = readTable(session, mapping.target.name)!;
-  const insert = async () => {
-    const rows = inserts.splice(0);
-    rejected.push(...rejectedOf(namespace, [rows], await insertRows(session, mapping, [rows], { table: mapping.target.name, overwrite: false })));
-  };
-  for (const change of changes) {
-    if (change.kind !== 'insert') await insert();
-    switch (change.kind) {
-      case 'insert': inserts.push(change.row); break;
-      case 'truncate': clear(session, mapping); break;
-      case 'update': case 'delete': rejected.push(...await changeOne(mapping, change, rowid ?? key.map(quoted).join(', '), one)); break;
-      default: change satisfies never;
-    }
-  }
-  await insert();
-  return rejected;
 }
 
 /** Of the rows that are equal to `before` one changes, or goes. `place`: what tells one from the other. */
