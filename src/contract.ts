@@ -240,6 +240,39 @@ export interface Snapshot extends AsyncDisposable {
    * The verifier's own way in: it shares no SQL and no decoder with `read`. On a destination `shape` is a `Mapping.target`.
    */
   scan(job: ScanJob, signal: AbortSignal): AsyncIterable<readonly Row[]>;
+  /** Absent where the engine can't compute them. */
+  readonly digests?: Digests;
+}
+
+/**
+ * Digests of rows that the server computes itself, in the same moment and over the same rows as `scan`: no row leaves it.
+ * Two servers come to the same digest if all cells have the same spelling (docs/normal-form.md, Digests in the servers).
+ */
+export interface Digests {
+  /** Fails with `data` where the server can't digest some row: that part is to be scanned. */
+  digest(job: DigestJob, signal: AbortSignal): Promise<PartDigest>;
+  /** Milliseconds from a request that reads nothing to its answer: the median of several. */
+  roundTrip(signal: AbortSignal): Promise<number>;
+}
+
+/** `forms[i]` is of `shape.columns[i]`. */
+export interface DigestJob extends ScanJob { readonly forms: readonly DigestForm[] }
+
+/** `sum`: of the first 64 bits of each row's hash, modulo 2^64. */
+export interface PartDigest { readonly rows: number; readonly sum: bigint }
+
+/** How the cells of a column are spelled in a digest: the same on both sides, whatever their types. */
+export interface DigestForm {
+  /**
+   * - `number` (bool, int, decimal): digits, without zeros that mean nothing; true is 1
+   * - `float`: the shortest decimal of the value as a double; below 1e-15, and if it is whole from 1e15 on, as `1.5e-20`
+   * - `plain`: the normal form of a type that is never spelled empty or with a comma
+   * - `text`: the normal form; `padded`: without the spaces at its end
+   * - `bytes`: themselves
+   */
+  readonly as: 'number' | 'float' | 'plain' | 'text' | 'padded' | 'bytes';
+  /** A text that may be long, or bytes: its own hash takes its place in the row. */
+  readonly long: boolean;
 }
 
 // --- the change log --------------------------------------------------------
@@ -490,8 +523,19 @@ export interface NamespaceVerification {
   readonly rejected: number;
   /** The first of them, in key order where there is one. */
   readonly differences: readonly Difference[];
+  /** How it was compared; absent where nothing was. */
+  readonly compared?: Compared;
   readonly seconds: number;
 }
+
+/**
+ * `digests`: by digests that both servers computed themselves; of the `parts`, the `read` ones differed (or a server could
+ * not digest them) and were read. `rows`: every row of both sides was read. `reason`: why so.
+ */
+export interface Compared { readonly by: 'digests' | 'rows'; readonly reason: string; readonly parts: number; readonly read: number }
+
+/** How tables are to be compared; `auto`: by digests where an end is far, by rows where both are near. */
+export type VerifyWith = 'auto' | 'rows' | 'digests';
 
 /** What is kept of a part that was found equal. */
 export interface ComparedPart { readonly rows: number; readonly digest: string; readonly rejected: number }

@@ -59,7 +59,8 @@ const storedSchema = z.object({
   namespaces: z.array(z.string()), exclude: z.array(z.string()), where: z.record(z.string(), z.string()),
   existing: settingsSchema.shape.existing.unwrap(), acceptLoss: z.array(z.string()),
   concurrency: z.number(), memoryBytes: z.number(), batchBytes: z.number().optional(), batchRows: z.number().optional(),
-  rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(), live: z.boolean().default(false),
+  rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(),
+  verifyWith: settingsSchema.shape.verifyWith.unwrap().default('auto'), live: z.boolean().default(false),
 });
 
 export type StoredConfig = Readonly<z.output<typeof storedSchema>>;
@@ -72,7 +73,7 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...paceOf(all), verify: all.verify, live: all.live,
+    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, live: all.live,
   };
 }
 

@@ -24,6 +24,7 @@ export const flags = {
   batchSize: { spelling: '--batch-size <size>', meaning: 'how much is written at once: 4MB, "5000 rows", or both with a comma (default: what suits the ends)' },
   rateLimit: { spelling: '--rate-limit <rate>', meaning: 'write no faster than "5000 rows/s", 20MB/s, or both with a comma' },
   verify: { spelling: '--no-verify', meaning: 'leave out the comparison of both ends after the copy', usual: 'true' },
+  verifyWith: { spelling: '--verify-with <way>', meaning: 'how both ends are compared: rows (read all of them), digests (computed in the servers; rows of what differs only) or auto (digests where an end is more than 5 ms away)', usual: 'auto' },
   live: { spelling: '--live', meaning: 'after the copy go on with what changes in the source, until it is stopped', usual: 'false' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },

@@ -20,6 +20,7 @@ export const settingsSchema = z.strictObject({
   batchSize: read(batchOf, 'a number of rows such as 5000, a size such as 4MB, or both with a comma').describe(flags.batchSize.meaning),
   rateLimit: read(rateOf, 'a rate such as "5000 rows/s" or 20MB/s, or both with a comma').describe(flags.rateLimit.meaning),
   verify: z.boolean().describe('compare both ends after the copy'),
+  verifyWith: z.enum(['auto', 'rows', 'digests']).describe(flags.verifyWith.meaning),
   live: z.boolean().describe(flags.live.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
@@ -32,7 +33,7 @@ export type Settings = z.output<typeof settingsSchema>;
 /** What holds where neither a flag nor the file says otherwise. */
 export const defaults = {
   namespaces: [], exclude: [], where: {}, acceptLoss: [],
-  existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, live: false, json: false,
+  existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, verifyWith: flags.verifyWith.usual, live: false, json: false,
 } as const satisfies Settings;
 
 /** Settings as text, given by a flag or in the file; a number counts as its digits. */

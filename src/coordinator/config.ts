@@ -1,4 +1,4 @@
-import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, StateStore } from '../contract.js';
+import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, StateStore, VerifyWith } from '../contract.js';
 import type { RateLimit } from '../destination/limit.js';
 
 /** What a run needs to know, all parsed. URLs hold their passwords: this object is never printed, logged or stored. */
@@ -20,6 +20,8 @@ export interface RunConfig {
   readonly batchRows?: number;
   readonly rateLimit?: RateLimit;
   readonly verify: boolean;
+  /** Absent: `auto`. */
+  readonly verifyWith?: VerifyWith;
   /** Go on after the copy: apply what changes in the source until the run is stopped. */
   readonly live: boolean;
 }

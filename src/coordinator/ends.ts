@@ -65,6 +65,7 @@ async function readerOf(config: RunConfig, ports: Ports, shapes: Parameters<Sour
       read: (job, signal) => snapshot.read(job, signal),
       parts: (shape, rows, signal) => snapshot.parts(shape, rows, signal),
       scan: (job, signal) => snapshot.scan(job, signal),
+      ...(snapshot.digests && { digests: snapshot.digests }),
       async [Symbol.asyncDispose]() {
         await snapshot[Symbol.asyncDispose]();
         await reader[Symbol.asyncDispose]();

@@ -51,7 +51,7 @@ async function compareOnce(run: Run, works: readonly Work[], snapshot: Snapshot,
   await verify({
     source: snapshot,
     openDestination: () => lookAtDestination(run.config, run, mappings.map((mapping) => mapping.target)),
-    mappings, where: run.where, concurrency: run.config.concurrency, emit: run.emit, signal: run.signal,
+    mappings, where: run.where, concurrency: run.config.concurrency, verifyWith: run.config.verifyWith, emit: run.emit, signal: run.signal,
     rejectedKeys: (namespace) => keys.get(namespace) ?? new Set(),
     extrasAllowed: (mapping) => added && mapping.existed,
     mayOverwrite: () => run.config.existing === 'merge',

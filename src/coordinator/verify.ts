@@ -42,7 +42,7 @@ async function compare(config: RunConfig, ports: Ports, source: Source, mappings
   await verify({
     source: snapshot,
     openDestination: () => lookAtDestination(config, ports, mappings.map((mapping) => mapping.target)),
-    mappings, where, concurrency: config.concurrency, emit: ports.emit, signal: ports.signal,
+    mappings, where, concurrency: config.concurrency, verifyWith: config.verifyWith, emit: ports.emit, signal: ports.signal,
     destinationWhere: where,
     rejectedKeys: () => new Set(), extrasAllowed: () => false,
   });

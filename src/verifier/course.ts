@@ -1,4 +1,5 @@
 import type { Part, Rejected } from '../contract.js';
+import type { Means } from './means.js';
 import type { Mended } from './mend.js';
 import { isEqual, type Look } from './part.js';
 import type { Table } from './scan.js';
@@ -10,9 +11,13 @@ export interface Course {
   /** What the latest look at each part found, and the one before it. */
   readonly found: Map<Part, Look>;
   readonly before: Map<Part, Look>;
+  /** Parts whose rows were read, and why their digests were not had, where a server said so. */
+  readonly read: Map<Part, string | undefined>;
   readonly startedAt: number;
   /** Remembers a row that could not be mended. */
   readonly rejected: (row: Rejected) => void;
+  /** How it is compared; absent before the first look. */
+  means?: Means;
   /** Parts to look at next. */
   pending: readonly Part[];
   /** Mending changed nothing. */
@@ -39,7 +44,7 @@ const mostRecopies = 3;
 
 export function beginning(table: Table, parts: readonly Part[], rejected: Course['rejected']): Course {
   return {
-    table, parts, rejected, found: new Map(), before: new Map(), startedAt: performance.now(),
+    table, parts, rejected, found: new Map(), before: new Map(), read: new Map(), startedAt: performance.now(),
     pending: parts, stuck: false, settling: false, recopy: false, recopies: 0,
   };
 }
@@ -49,6 +54,7 @@ export function saw(course: Course, part: Part, look: Look, listed: number): voi
   const { found, before, parts } = course, earlier = found.get(part);
   if (earlier) before.set(part, earlier);
   found.set(part, look);
+  if (look.read) course.read.set(part, look.read.failure);
   if (look.listed.length === 0) return;
   let room = listed;
   for (const each of parts) {

@@ -1,4 +1,4 @@
-import type { Part } from '../contract.js';
+import type { DigestForm, Part } from '../contract.js';
 import { lookAtKeys, type Found, type Group } from './differing.js';
 import { Buckets, minus, same, type Digest } from './digest.js';
 import { compareKeys } from './key.js';
@@ -6,6 +6,7 @@ import type { Listed } from './listing.js';
 import type { Mend } from './mend.js';
 import { destination, source } from './rows.js';
 import { scanBoth, type Table, type View } from './scan.js';
+import { askServers } from './servers.js';
 
 /** What one look at a part found. */
 export interface Look {
@@ -25,6 +26,8 @@ export interface Look {
   readonly unexplained: boolean;
   /** More keys differ than could be counted: the figures are lower bounds. */
   readonly uncounted: boolean;
+  /** The servers' digests did not do: its rows were read. `failure`: a server could compute none. */
+  readonly read?: { readonly failure?: string };
 }
 
 export interface LookOptions {
@@ -36,10 +39,21 @@ export interface LookOptions {
   readonly passes: number;
   readonly mend?: Mend;
   readonly progress?: (rows: number) => void;
+  /** Both servers are asked for a digest first, of cells in these forms. */
+  readonly forms?: readonly DigestForm[];
 }
 
-/** Compares a part by digests, and reads again what differs, down to keys and columns; or mends it. */
+/** Compares a part by the servers' digests, where it has forms for them, and by its rows where they are not equal. */
 export async function lookAt(table: Table, view: View, part: Part, options: LookOptions): Promise<Look> {
+  if (!options.forms) return lookAtRows(table, view, part, options);
+  const told = await askServers(table, view, part, options.forms);
+  if (!told.digest) return { ...(await lookAtRows(table, view, part, options)), read: told };
+  options.progress?.(told.digest.rows);
+  return equalLook([told.digest, told.digest]);
+}
+
+/** Compares a part by digests of its rows, and reads again what differs, down to keys and columns; or mends it. */
+async function lookAtRows(table: Table, view: View, part: Part, options: LookOptions): Promise<Look> {
   const buckets = [new Buckets(), new Buckets()] as const;
   let rows = 0;
   await scanBoth(table, view, part, [

@@ -1,9 +1,9 @@
-import type { Difference, NamespaceVerification } from '../contract.js';
+import type { Compared, Difference, NamespaceVerification } from '../contract.js';
 
 /** What a verification found, for people: a line per table, then what differs, then how it was compared. */
 export function formatVerification(results: readonly NamespaceVerification[]): string {
   const width = Math.max(0, ...results.map((one) => nameOf(one).length));
-  return [...results.flatMap((one) => [lineOf(one, width), ...differencesOf(one)]), '', summaryOf(results), 'compared: both sides read and hashed here, every row and column'].join('\n');
+  return [...results.flatMap((one) => [lineOf(one, width), ...differencesOf(one)]), '', summaryOf(results), ...waysOf(results)].join('\n');
 }
 
 function lineOf(one: NamespaceVerification, width: number): string {
@@ -36,6 +36,31 @@ function summaryOf(results: readonly NamespaceVerification[]): string {
     return count > 0 ? [`${grouped(count)} ${result === 'not-comparable' ? 'not comparable' : result}`] : [];
   });
   return `${grouped(results.length)} ${results.length === 1 ? 'table' : 'tables'}: ${counted.join(', ') || 'nothing was compared'}`;
+}
+
+const namesShown = 10;
+
+/** A line for each way in which tables were compared; it names them if there are several ways. */
+function waysOf(results: readonly NamespaceVerification[]): readonly string[] {
+  const ways = new Map<string, NamespaceVerification[]>();
+  for (const one of results) {
+    const way = `${one.compared?.by ?? 'rows'} ${one.compared?.reason ?? ''}`;
+    ways.set(way, [...(ways.get(way) ?? []), one]);
+  }
+  return [...ways.values()].map((tables) => `compared: ${wayText(tables.flatMap(({ compared }) => compared ?? []))}${ways.size > 1 ? `: ${namesText(tables)}` : ''}`);
+}
+
+function wayText(compared: readonly Compared[]): string {
+  const sum = (count: (one: Compared) => number) => compared.reduce((total, one) => total + count(one), 0);
+  const [first] = compared, read = sum((one) => one.read), why = first ? ` (${first.reason})` : '';
+  if (first?.by !== 'digests') return `both sides read and hashed here, every row and column${why}`;
+  const parts = read > 0 ? `; of ${grouped(sum((one) => one.parts))} parts, ${grouped(read)} differed and were read here` : '; no row was read here';
+  return `digests of every row and column, computed in both servers${parts}${why}`;
+}
+
+function namesText(tables: readonly NamespaceVerification[]): string {
+  const names = tables.slice(0, namesShown).map(({ namespace }) => namespace);
+  return `${names.join(', ')}${tables.length > namesShown ? ` and ${grouped(tables.length - namesShown)} more` : ''}`;
 }
 
 function grouped(count: number): string {

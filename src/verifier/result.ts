@@ -1,4 +1,4 @@
-import type { ComparedPart, Difference, NamespaceVerification } from '../contract.js';
+import type { Compared, ComparedPart, Difference, NamespaceVerification } from '../contract.js';
 import { persisting, type Course, type Verdict } from './course.js';
 import { hex, nothing, plus, type Digest } from './digest.js';
 import { compareKeys } from './key.js';
@@ -26,11 +26,18 @@ export function verificationOf(course: Course, verdict: Verdict, listed: number)
     sourceRows: side(source).rows + rejected, destinationRows: side(destination).rows,
     sourceDigest: hex(side(source)), destinationDigest: hex(side(destination)),
     missing: sum((look) => look.missing), extra: sum((look) => look.extra), changed: sum((look) => look.changed), rejected,
-    differences: differencesOf(course, verdict, listed), seconds: (performance.now() - course.startedAt) / 1000,
+    differences: differencesOf(course, verdict, listed), ...comparedOf(course), seconds: (performance.now() - course.startedAt) / 1000,
   };
 }
 
 function differencesOf(course: Course, { persisting: only }: Verdict, listed: number): readonly Difference[] {
   const all = course.parts.flatMap((part) => (only ? persisting(course, part) : course.found.get(part)!.listed));
   return [...all].sort((a, b) => compareKeys(a.key, b.key)).slice(0, listed).map((one) => one.difference);
+}
+
+function comparedOf({ means, parts, read }: Course): { readonly compared?: Compared } {
+  if (!means) return {};
+  const { by, reason } = means, failure = [...read.values()].find((text) => text !== undefined);
+  const all = failure === undefined ? reason : `${reason}; of some rows a server computed no digest: ${failure}`;
+  return { compared: { by, reason: all, parts: parts.length, read: by === 'rows' ? parts.length : read.size } };
 }

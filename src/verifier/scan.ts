@@ -53,7 +53,7 @@ export async function scanBoth(table: Table, view: View, part: Part, visits: rea
 }
 
 /** A destination is read as a source is, but losing it loses no moment that matters. */
-function scanError(error: unknown, side: Side, { source: { namespace } }: Mapping): DsyncError {
+export function scanError(error: unknown, side: Side, { source: { namespace } }: Mapping): DsyncError {
   if (side === destination && error instanceof DsyncError && error.code === 'source-lost') {
     return new DsyncError('connection-lost', `the destination was lost while it was compared: ${messageOf(error)}`, { cause: error.cause, namespace, remedy: error.remedy });
   }

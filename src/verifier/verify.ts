@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pLimit, { type LimitFunction } from 'p-limit';
-import type { ComparedPart, Destination, Emit, Mapping, NamespaceVerification, Part, Rejected, Row, Snapshot } from '../contract.js';
+import type { ComparedPart, Destination, Emit, Mapping, NamespaceVerification, Part, Rejected, Row, Snapshot, VerifyWith } from '../contract.js';
 import { keyText } from './key.js';
 import { beginning, isMendable, judge, mendedIn, saw, type Course } from './course.js';
 import { finishedOf, lookOf, verificationOf } from './result.js';
+import { meansFor } from './means.js';
 import type { Mend } from './mend.js';
 import { isEqual, lookAt, type LookOptions } from './part.js';
 import { partsOf } from './parts.js';
@@ -35,6 +36,8 @@ export interface VerifyRequest {
   /** Parts that an earlier process found equal at this very moment of the source. */
   readonly finished?: (namespace: string, part: Part) => ComparedPart | undefined;
   readonly finish?: (namespace: string, part: Part, found: ComparedPart) => void;
+  /** Default `auto`. */
+  readonly verifyWith?: VerifyWith;
   /** Rows of a part. */
   readonly partRows?: number;
   /** Differences that are listed for each table; all are counted. */
@@ -47,7 +50,7 @@ export interface VerifyRequest {
   readonly keysInMemory?: number;
 }
 
-export type Settings = Required<Pick<VerifyRequest, 'partRows' | 'listed' | 'looks' | 'pause' | 'keysInMemory'>> & VerifyRequest;
+export type Settings = Required<Pick<VerifyRequest, 'verifyWith' | 'partRows' | 'listed' | 'looks' | 'pause' | 'keysInMemory'>> & VerifyRequest;
 
 /** Times that a part is read again to count what differs; what still differs then is told, but not counted. */
 const passes = 16;
@@ -59,7 +62,7 @@ const passes = 16;
  */
 export async function verify(request: VerifyRequest): Promise<readonly NamespaceVerification[]> {
   const settings: Settings = {
-    ...request, partRows: request.partRows ?? 100_000, listed: request.listed ?? 100, looks: request.looks ?? 6,
+    ...request, verifyWith: request.verifyWith ?? 'auto', partRows: request.partRows ?? 100_000, listed: request.listed ?? 100, looks: request.looks ?? 6,
     pause: request.pause ?? growingPause, keysInMemory: request.keysInMemory ?? 700_000,
   };
   const limit = pLimit(request.concurrency);
@@ -96,6 +99,7 @@ async function courseOf(mapping: Mapping, settings: Settings, signal: AbortSigna
 async function lookAtAll(open: readonly Course[], look: number, settings: Settings, limit: LimitFunction, results: Map<Course, NamespaceVerification>): Promise<readonly Course[]> {
   await using destination = await settings.openDestination();
   const exact = settings.source.moment.exact && destination.moment.exact, last = look + 1 >= settings.looks;
+  if (look === 0) await chooseMeans(open, { snapshots: [settings.source, destination], signal: settings.signal }, settings);
   const again = await together(open, settings.signal, async (course, signal) => {
     const mends = settings.mend !== undefined && isMendable(course) && (exact ? look === 0 : !last);
     await lookAtTable(course, { snapshots: [settings.source, destination], signal }, { first: look === 0, mends, settings, limit });
@@ -109,11 +113,16 @@ async function lookAtAll(open: readonly Course[], look: number, settings: Settin
   return again.flat();
 }
 
+async function chooseMeans(courses: readonly Course[], view: View, { verifyWith }: Settings): Promise<void> {
+  const meansOf = await meansFor(verifyWith, view);
+  for (const course of courses) course.means = meansOf(course.table);
+}
+
 interface Turn { readonly first: boolean; readonly mends: boolean; readonly settings: Settings; readonly limit: LimitFunction }
 
 async function lookAtTable(course: Course, view: View, { first, mends, settings, limit }: Turn): Promise<void> {
   const { table, pending } = course, { mapping } = table;
-  const options: LookOptions = { list: settings.listed, keys: settings.keysInMemory, passes, ...(mends && { mend: mendOf(course, settings) }) };
+  const options: LookOptions = { list: settings.listed, keys: settings.keysInMemory, passes, forms: course.means?.forms, ...(mends && { mend: mendOf(course, settings) }) };
   const tell = teller(course, first ? settings.emit : () => {});
   await together(pending, view.signal, (part, signal) => limit(async () => {
     signal.throwIfAborted();

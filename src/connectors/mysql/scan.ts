@@ -10,12 +10,17 @@ const chunkRows = 200;
 const chunkBytes = 1 << 20;
 
 /** The rows of a part by the binary protocol: another statement, another protocol and another decoder than the copy's. */
-export function scan({ shape, part, where }: ScanJob, session: Session, signal: AbortSignal): AsyncGenerator<readonly Row[]> {
+export function scan(job: ScanJob, session: Session, signal: AbortSignal): AsyncGenerator<readonly Row[]> {
+  const { columns } = job.shape;
+  return stream(session, selectOf(job, columns.map((column) => name(column.name)).join(', ')), 'prepared', valueCollector(columns), signal);
+}
+
+/** A query that gives `what` of the part's rows. */
+export function selectOf({ shape, part, where }: ScanJob, what: string): string {
   const first = shape.key.length > 0 ? name(shape.columns[shape.key[0]].name) : undefined;
   const range = first === undefined ? undefined : conditionOf(first, part satisfies Range, (edge) => BigInt(edge).toString());
   const conditions = [range, where && `(${where})`].filter((condition) => condition !== undefined && condition !== '');
-  const sql = `SELECT ${shape.columns.map((column) => name(column.name)).join(', ')} FROM ${tableName(shape.schema, shape.name)}${conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : ''}`;
-  return stream(session, sql, 'prepared', valueCollector(shape.columns), signal);
+  return `SELECT ${what} FROM ${tableName(shape.schema, shape.name)}${conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : ''}`;
 }
 
 /** A place in a packet that moves on as values are taken. */

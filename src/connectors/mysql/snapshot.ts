@@ -1,6 +1,7 @@
 import type { Moment, Shape, Snapshot } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import { readTable, type Table } from './catalogue.js';
+import { digestsOf } from './digest.js';
 import { divide, partsOf } from './ranges.js';
 import { fixedPool, withSession } from './pool.js';
 import { checkFilter, read } from './read.js';
@@ -55,6 +56,7 @@ export async function openSnapshot(shapes: readonly Shape[], ports: SnapshotPort
         readers.give(session);
       }
     },
+    digests: digestsOf(readers),
     async [Symbol.asyncDispose]() {
       await readers[Symbol.asyncDispose]();
       await ports.control.close();

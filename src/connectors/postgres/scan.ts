@@ -64,14 +64,19 @@ function partsBetween(points: readonly bigint[], count: number): Part[] {
   return [undefined, ...sorted].map((from, i) => ({ ...(from !== undefined && { from }), ...(i < sorted.length && { to: sorted[i] }) }));
 }
 
-async function sqlOf(session: Session, { shape, part, where }: ScanJob, signal: AbortSignal): Promise<string> {
+async function sqlOf(session: Session, job: ScanJob, signal: AbortSignal): Promise<string> {
+  return selectOf(session, job, list(job.shape.columns.map(({ name }) => name)), signal);
+}
+
+/** A query that gives `what` of the part's rows. */
+export async function selectOf(session: Session, { shape, part, where }: ScanJob, what: string, signal: AbortSignal): Promise<string> {
   const [kind] = await session.query('SELECT c.relkind FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2', signal, [shape.schema, shape.name]);
   const key = shape.key.length > 0 ? quoted(shape.columns[shape.key[0]].name) : '';
   const conditions = [
     ...(part.from === undefined ? [] : [`${key} >= ${BigInt(part.from)}`]), ...(part.to === undefined ? [] : [`${key} < ${BigInt(part.to)}`]),
     ...(where === undefined ? [] : [`(${where}\n)`]),
   ];
-  return `SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SELECT ${list(shape.columns.map(({ name }) => name))} FROM ${kind?.[0] === 'p' ? '' : 'ONLY '}${qualified(shape)}${conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : ''}`;
+  return `SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; SELECT ${what} FROM ${kind?.[0] === 'p' ? '' : 'ONLY '}${qualified(shape)}${conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : ''}`;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Moment, OpenOptions, Snapshot } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { digestsOf } from './digest.js';
 import { identity } from './identity.js';
 import type { Login } from './login.js';
 import { plan } from './plan.js';
@@ -23,6 +24,7 @@ export async function openSnapshot(session: Session, login: Login, options: Open
       read: (job, aborted) => read(readers, job, options, aborted),
       parts: (shape, rows, aborted) => parts(session, shape, rows, aborted),
       scan: (job, aborted) => scan(readers, job, aborted),
+      ...(session.serverEncoding === 'UTF8' && { digests: digestsOf(readers) }),
       async [Symbol.asyncDispose]() {
         await readers.close();
         await control.close();
