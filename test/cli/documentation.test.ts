@@ -57,8 +57,8 @@ describe('examples/dsync.yaml', () => {
   });
 
   test('has the defaults where there are some', () => {
-    const { existing, concurrency, memory, verify, json } = parseSettings(text, 'dsync.yaml');
-    expect({ existing, concurrency, memory, verify, json }).toEqual({ existing: defaults.existing, concurrency: defaults.concurrency, memory: defaults.memory, verify: defaults.verify, json: defaults.json });
+    const { existing, concurrency, memory, verify, verifyWith, json } = parseSettings(text, 'dsync.yaml');
+    expect({ existing, concurrency, memory, verify, verifyWith, json }).toEqual({ existing: defaults.existing, concurrency: defaults.concurrency, memory: defaults.memory, verify: defaults.verify, verifyWith: defaults.verifyWith, json: defaults.json });
   });
 });
 

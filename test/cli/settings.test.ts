@@ -69,18 +69,18 @@ describe('dsync.yaml', () => {
 describe('the configuration of a run', () => {
   test('has its defaults', async () => {
     expect(await configOf(['sqlite:/a.db', 'null:'])).toEqual({
-      source: 'sqlite:/a.db', destination: 'null:', namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 4, memoryBytes: 128e6, verify: true, live: false,
+      source: 'sqlite:/a.db', destination: 'null:', namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 4, memoryBytes: 128e6, verify: true, verifyWith: 'auto', live: false,
     });
   });
 
   const everything: RunConfig = {
     source: 'sqlite:/a.db', destination: 'null:', namespaces: ['a.*', 'b:c'], exclude: ['a.x'], where: { 'a.y': "s = 'a: b'" }, existing: 'merge', acceptLoss: ['a.y.ts'],
-    concurrency: 2, memoryBytes: 64 * 2 ** 20, batchBytes: 4e6, batchRows: 500, rateLimit: { rows: 5000 }, verify: false, live: false,
+    concurrency: 2, memoryBytes: 64 * 2 ** 20, batchBytes: 4e6, batchRows: 500, rateLimit: { rows: 5000 }, verify: false, verifyWith: 'digests', live: false,
   };
 
   test('is the same from flags and from the file', async () => {
     expect(await configOf(['sqlite:/a.db', 'null:', '--namespace', 'a.*', '--namespace', 'b:c', '--exclude', 'a.x', '--where', "a.y: s = 'a: b'", '--existing', 'merge',
-      '--accept-loss', 'a.y.ts', '--concurrency', '2', '--memory', '64MiB', '--batch-size', '4MB, 500 rows', '--rate-limit', '5000 rows/s', '--no-verify'])).toEqual(everything);
+      '--accept-loss', 'a.y.ts', '--concurrency', '2', '--memory', '64MiB', '--batch-size', '4MB, 500 rows', '--rate-limit', '5000 rows/s', '--no-verify', '--verify-with', 'digests'])).toEqual(everything);
     expect(await configOf([], `source: sqlite:/a.db
 destination: "null:"
 namespaces: [a.*, "b:c"]
@@ -93,6 +93,7 @@ memory: 64MiB
 batchSize: 4MB, 500 rows
 rateLimit: 5000 rows/s
 verify: false
+verifyWith: digests
 `)).toEqual(everything);
   });
 

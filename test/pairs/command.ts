@@ -25,7 +25,7 @@ export interface Report {
   readonly rows?: number;
   readonly agreed?: readonly { readonly namespace: string; readonly format: string; readonly sent: string; readonly losses: readonly string[] }[];
   readonly rejected?: { readonly count: number; readonly path?: string };
-  readonly verification?: readonly { readonly namespace: string; readonly result: string; readonly sourceRows: number; readonly destinationRows: number }[];
+  readonly verification?: readonly { readonly namespace: string; readonly result: string; readonly sourceRows: number; readonly destinationRows: number; readonly compared?: { readonly by: string } }[];
   readonly error?: { readonly code: string; readonly message: string; readonly remedy?: string };
 }
 

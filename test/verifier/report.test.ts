@@ -29,6 +29,20 @@ test('a report has a line per table, the differences below it, and how it was co
   ].join('\n'));
 });
 
+test('a report says how tables were compared, and names them where there were several ways', () => {
+  const digests = { ...equal, compared: { by: 'digests', reason: 'as asked', parts: 7, read: 0 } } as const;
+  const some = { ...digests, namespace: 'b', compared: { ...digests.compared, parts: 1_200, read: 2 } }, rows = { ...digests, namespace: 'c', compared: { ...digests.compared, by: 'rows', reason: 'two spellings: doc' } } as const;
+  const ways = (...results: readonly NamespaceVerification[]) => formatVerification(results).split('\n').filter((line) => line.startsWith('compared: '));
+  expect(ways(digests)).toEqual(['compared: digests of every row and column, computed in both servers; no row was read here (as asked)']);
+  expect(ways(digests, some)).toEqual(['compared: digests of every row and column, computed in both servers; of 1,207 parts, 2 differed and were read here (as asked)']);
+  expect(ways(rows)).toEqual(['compared: both sides read and hashed here, every row and column (two spellings: doc)']);
+  expect(ways(digests, rows, some)).toEqual([
+    'compared: digests of every row and column, computed in both servers; of 1,207 parts, 2 differed and were read here (as asked): public.orders, b',
+    'compared: both sides read and hashed here, every row and column (two spellings: doc): c',
+  ]);
+  expect(ways(...Array.from({ length: 12 }, (_, i) => ({ ...rows, namespace: `t${i}` })), equal)[0]).toMatch(/: t0, .*, t9 and 2 more$/);
+});
+
 test('a report of nothing says so', () => {
   expect(formatVerification([])).toContain('0 tables: nothing was compared');
 });
