@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import type { NamespaceVerification, VerifyWith } from '../../src/contract.js';
+import { connectorFor } from '../../src/connectors/index.js';
 import type { RunConfig } from '../../src/coordinator/config.js';
 import { verifyOnly } from '../../src/coordinator/verify.js';
 import { openStore } from '../../src/state/store.js';
+import { formsOf } from '../../src/verifier/forms.js';
 import { dsync, syncJson } from './command.js';
 import { openEnd, type End, type EndName } from './ends/index.js';
 import { fixtures, negativeZero, nulTexts } from './fixtures.js';
@@ -42,60 +44,71 @@ function unspelled(from: EndName, to: EndName): readonly string[] {
 
 const column = (name: string, kind: FixtureColumn['kind'], postgres: string, mysql = postgres): FixtureColumn => ({ name, kind, types: { postgres, mysql, mariadb: mysql } });
 
+/** Rows that differ in their key only: a row is spoilt for each way of spoiling one. */
 const items: FixtureTable = {
   name: 'items',
   key: ['id'],
   columns: [
     column('id', 'int', 'integer'), column('a', 'text', 'varchar(40)'), column('b', 'text', 'varchar(40)'), column('long', 'text', 'text', 'longtext'), column('fixed', 'padded', 'char(8)'), column('n', 'decimal', 'numeric(12,3)', 'decimal(12,3)'),
     column('big', 'int', 'bigint'), column('at', 'timestamp', 'timestamp(6)', 'datetime(6)'), column('moment', 'instant', 'timestamptz', 'timestamp(6) NULL'), column('day', 'date', 'date'), column('clock', 'time', 'time(6)'),
-    column('raw', 'bytes', 'bytea', 'longblob'), column('f', 'float64', 'double precision', 'double'), column('s', 'float32', 'real', 'float'),
+    column('raw', 'bytes', 'bytea', 'longblob'), column('f', 'float64', 'double precision', 'double'), column('s', 'float32', 'real', 'float'), column('none', 'text', 'varchar(40)'), column('empty', 'text', 'varchar(40)'),
   ],
-  rows: Array.from({ length: 60 }, (_, i) => [
-    String(i), `a ${i}`, i === 7 ? null : i === 8 ? '' : `b ${i}`, `long ${i} é 😀`, 'ab', `${i}.500`, String(2n ** 53n + BigInt(i)), '2026-01-02 03:04:05.600000', '2026-01-02 03:04:05.000007', '2026-01-02', '03:04:05.100000', Buffer.from([0, i]), String(i / 7), String(Math.fround(i / 2)),
+  rows: Array.from({ length: 40 }, (_, i) => [
+    String(i), 'a 1', '2 b', 'long é 😀', 'ab', '5.500', '9007199254740993', '2026-01-02 03:04:05.600000', '2026-01-02 03:04:05.000007', '2026-01-02', '03:04:05.100000', Buffer.from([0, 5]), '0.7142857142857143', '2.5', null, '',
   ]),
 };
 const twins: FixtureTable = { name: 'twins', key: [], columns: [column('a', 'text', 'varchar(40)'), column('n', 'int', 'integer')], rows: [['x', '1'], ['x', '1'], ['x', '1'], ['x', '1'], ['y', '2'], [null, '3'], ['', '3']] };
 
-const set = (id: number, change: string): string => `UPDATE items SET ${change} WHERE id = ${id}`;
 const bytesLiteral = (family: Family, hex: string): string => (family === 'postgres' ? `'\\x${hex}'` : `x'${hex}'`);
+const set = (id: number, change: string): string => `UPDATE items SET ${change} WHERE id = ${id}`;
 
-/** What is done to a copy, and what takes it back. */
-function spoils(family: Family): readonly (readonly [string, readonly string[], readonly string[]])[] {
-  const cells: readonly (readonly [string, string, string])[] = [
-    ['a', "'a 5x'", "'a 5'"], ['a', "'a 6'", "'a 5'"], ['a', "'a 5 '", "'a 5'"], ['b', 'NULL', "'b 5'"], ['b', "''", "'b 5'"], ['"long"', "'long 5 é 😁'", "'long 5 é 😀'"], ['fixed', "' ab'", "'ab'"], ['n', '5.501', '5.5'], ['n', '-5.5', '5.5'],
-    ['big', '9007199254740996', '9007199254740997'], ['at', "'2026-01-02 03:04:05.600001'", "'2026-01-02 03:04:05.6'"], ['moment', "'2026-01-02 03:04:05.07'", "'2026-01-02 03:04:05.000007'"], ['day', "'2026-01-03'", "'2026-01-02'"], ['clock', "'03:04:05.01'", "'03:04:05.1'"],
-    ['raw', bytesLiteral(family, '0006'), bytesLiteral(family, '0005')], ['raw', bytesLiteral(family, ''), bytesLiteral(family, '0005')], ['f', '0.7142857142857144', '0.7142857142857143'], ['s', '2.5000002', '2.5'],
-  ];
+/** What is done to cells of one row. */
+const spoiltCells = (family: Family): readonly string[] => [
+  "a = 'a 2'", "a = 'a 1 '", "a = NULL", "a = ''", "a = 'a 12', b = ' b'", "a = '2 b', b = 'a 1'", `${quoted(family, '"long"')} = 'long é 😁'`, "fixed = ' ab'", 'n = 5.501', 'n = -5.5', 'n = 55', 'big = 9007199254740992',
+  "at = '2026-01-02 03:04:05.600001'", "at = '2026-01-02 03:04:06'", "moment = '2026-01-02 03:04:05.07'", "moment = '2026-01-02 04:04:05.000007'", "day = '2026-01-03'", "clock = '03:04:05.01'",
+  `raw = ${bytesLiteral(family, '0006')}`, `raw = ${bytesLiteral(family, '')}`, 'raw = NULL', 'f = 0.7142857142857144', 'f = -0.7142857142857143', 's = 2.5000002', "none = ''", 'empty = NULL', "none = '', empty = NULL", "empty = ' '",
+];
+
+/** What is done to whole rows, and what takes it back. */
+function spoiltRows(family: Family): readonly (readonly [string, readonly string[], readonly string[]])[] {
   return [
-    ...cells.map(([name, to, back]) => [`${name} is ${to}`, [set(5, `${quoted(family, name)} = ${to}`)], [set(5, `${quoted(family, name)} = ${back}`)]] as const),
-    ['null is empty', [set(7, "b = ''")], [set(7, 'b = NULL')]], ['empty is null', [set(8, 'b = NULL')], [set(8, "b = ''")]],
-    ['two columns are exchanged', [set(9, "a = 'b 9', b = 'a 9'")], [set(9, "a = 'a 9', b = 'b 9'")]],
-    ['a letter moved to the next column', [set(9, "a = 'a ', b = '9b 9'")], [set(9, "a = 'a 9', b = 'b 9'")]],
-    ['another row', [set(13, "raw = NULL, f = 2")], [set(13, `raw = ${bytesLiteral(family, '000d')}, f = 1.8571428571428572`)]],
-    ['two rows exchanged a cell', [set(10, "a = 'a 11'"), set(11, "a = 'a 10'")], [set(10, "a = 'a 10'"), set(11, "a = 'a 11'")]],
-    ['a row is missing', ['DELETE FROM items WHERE id = 12'], [insert(family, 12)]],
-    ['a row is too many', [insert(family, 12, '1012')], ['DELETE FROM items WHERE id = 1012']],
+    ['a row is missing', ['DELETE FROM items WHERE id = 12'], [insert(family, '12')]],
+    ['a row is too many', [insert(family, '1012')], ['DELETE FROM items WHERE id = 1012']],
     ['a row has another key', [set(12, 'id = 1012')], [set(1012, 'id = 12')]],
     ['two of four equal rows are lost', ["DELETE FROM twins WHERE a = 'x'", "INSERT INTO twins VALUES ('x', 1), ('x', 1)"], ["INSERT INTO twins VALUES ('x', 1), ('x', 1)"]],
     ['a row without a key is another', ["UPDATE twins SET n = 3 WHERE a = 'y'"], ["UPDATE twins SET n = 2 WHERE a = 'y'"]],
-    ['null is empty in a table without a key', ["UPDATE twins SET a = '' WHERE n = 3"], ["DELETE FROM twins WHERE n = 3", "INSERT INTO twins VALUES (NULL, 3), ('', 3)"]],
+    ['null is empty in a table without a key', ["UPDATE twins SET a = '' WHERE n = 3"], ['DELETE FROM twins WHERE n = 3', "INSERT INTO twins VALUES (NULL, 3), ('', 3)"]],
   ];
 }
-
-/** Spoils that don't meet in a row. */
-const together: readonly string[] = ["a is 'a 6'", 'null is empty', 'empty is null', 'two columns are exchanged', 'two rows exchanged a cell', 'a row is missing', 'two of four equal rows are lost', 'another row'];
 
 /** What is told of each table, apart from how that was found. */
 function told(results: readonly NamespaceVerification[]) {
   return results.map(({ compared: _, sourceDigest: __, destinationDigest: ___, seconds: ____, ...rest }) => rest).sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
 }
 
+/** Rows whose digests differ, each row by itself. */
+async function differingRows(from: string, to: string, namespace: string): Promise<readonly number[]> {
+  const { signal } = new AbortController(), options = { signal, connections: 1, batchBytes: 1 << 20 };
+  const open = async (url: string) => (await connectorFor(url)).openSource!(url, options);
+  await using left = await open(from), right = await open(to), taker = await (await connectorFor(to)).openDestination!(to, options);
+  const shape = (await left.shapes({ include: ['**'], exclude: [] }, signal)).find((one) => one.namespace === namespace)!;
+  const mapping = await taker.adapt(shape, { name: shape.name }, signal), found = formsOf(mapping);
+  await using there = await left.snapshot([shape], signal), here = await right.snapshot([mapping.target], signal);
+  const forms = 'forms' in found ? found.forms : [], differing: number[] = [];
+  for (let id = 0; id < items.rows.length; id++) {
+    const job = { part: {}, where: `id = ${id}`, forms };
+    const [one, other] = await Promise.all([there.digests!.digest({ ...job, shape }, signal), here.digests!.digest({ ...job, shape: mapping.target }, signal)]);
+    if (one.rows !== 1 || other.rows !== 1 || one.sum !== other.sum) differing.push(id);
+  }
+  return differing;
+}
+
 function quoted(family: Family, name: string): string {
   return family === 'postgres' ? name : name.replaceAll('"', '`');
 }
 
-function insert(family: Family, row: number, id = String(row)): string {
-  const cells = items.rows[row].map((cell, i) => (i === 0 ? id : cell === null ? 'NULL' : typeof cell === 'string' ? `'${cell}'` : bytesLiteral(family, cell.toString('hex'))));
+function insert(family: Family, id: string): string {
+  const cells = items.rows[0].map((cell, i) => (i === 0 ? id : cell === null ? 'NULL' : typeof cell === 'string' ? `'${cell}'` : bytesLiteral(family, cell.toString('hex'))));
   return `INSERT INTO items VALUES (${cells.join(', ')})`;
 }
 
@@ -114,21 +127,26 @@ for (const from of names) {
         expect(byRows.map(({ namespace, compared }) => ({ name: namespace.slice(pair.source.prefix.length), compared }))).toEqual(unspelled(from, to).map((name) => ({ name, compared: expect.objectContaining({ by: 'rows' }) })));
       });
 
-      test('whatever is spoilt is found, with the keys and columns that a comparison of all rows finds', async () => {
+      test('every spoilt cell is found, with the key and column that a comparison of all rows finds', async () => {
+        await using pair = await copied(from, to, [items]);
+        const spoilt = spoiltCells(families[to]!), namespace = `${pair.source.prefix}items`;
+        expect(await differingRows(pair.source.url, pair.destination.url, namespace)).toEqual([]);
+        await pair.destination.execute(...spoilt.map((change, i) => set(i, change)));
+        expect(await differingRows(pair.source.url, pair.destination.url, namespace)).toEqual(spoilt.map((_, i) => i));
+        const found = await verified(pair.source.url, pair.destination.url, 'digests');
+        expect(found).toMatchObject([{ result: 'different', changed: spoilt.length, missing: 0, extra: 0, compared: { by: 'digests', parts: 1, read: 1 } }]);
+        expect(told(found)).toEqual(told(await verified(pair.source.url, pair.destination.url, 'rows')));
+      });
+
+      test('rows that are lost, added or changed are found, and equal ones never cancel', async () => {
         await using pair = await copied(from, to, [items, twins]);
-        const byDigests = () => verified(pair.source.url, pair.destination.url, 'digests'), all = spoils(families[to]!);
-        for (const [what, spoil, mend] of all) {
+        for (const [what, spoil, mend] of spoiltRows(families[to]!)) {
           await pair.destination.execute(...spoil);
-          const found = await byDigests(), [differing, ...others] = found.filter(({ result }) => result === 'different');
-          expect(differing?.differences.length, what).toBeGreaterThan(0);
-          expect([others, found.map(({ compared }) => compared!.by)], what).toEqual([[], ['digests', 'digests']]);
+          const found = await verified(pair.source.url, pair.destination.url, 'digests');
+          expect(found.map(({ result, differences, compared }) => `${result} ${differences.length > 0} ${compared!.by} ${compared!.read}`).sort(), what).toEqual(['different true digests 1', 'equal false digests 0']);
           await pair.destination.execute(...mend);
         }
-        expect(await byDigests()).toMatchObject([{ result: 'equal', compared: { read: 0 } }, { result: 'equal', compared: { read: 0 } }]);
-        for (const [what, spoil] of all) if (together.includes(what)) await pair.destination.execute(...spoil);
-        const found = told(await byDigests());
-        expect(found.map(({ missing, extra, changed }) => [missing, extra, changed])).toEqual([[1, 0, 7], [2, 0, 0]]);
-        expect(found).toEqual(told(await verified(pair.source.url, pair.destination.url, 'rows')));
+        expect(await verified(pair.source.url, pair.destination.url, 'digests')).toMatchObject([{ result: 'equal', compared: { read: 0 } }, { result: 'equal', compared: { read: 0 } }]);
       });
     });
   }
@@ -136,7 +154,7 @@ for (const from of names) {
 
 describePair(['postgres18', 'mariadb'], 'ends that are far away', () => {
   const count = 20_000, most = 200_000;
-  const wide: FixtureTable = tableFor({ ...items, name: 'wide', rows: Array.from({ length: count }, (_, i) => items.rows[i % 60].with(0, String(i))) }, 'mariadb')!;
+  const wide: FixtureTable = tableFor({ ...items, name: 'wide', rows: Array.from({ length: count }, (_, i) => items.rows[0].with(0, String(i))) }, 'mariadb')!;
 
   test('send no rows that are equal; of what differs, only its part; and are told from near ones', async () => {
     await using pair = await copied('mariadb', 'postgres18', [wide]);

@@ -107,9 +107,11 @@ describe('where a server can tell no digest', () => {
   });
 
   test('because it is lost, the comparison fails, and the other side is let go', async () => {
-    const waits: Digests['digest'] = (_, signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => reject(signal.reason)); });
+    let letGo = 0;
+    const waits: Digests['digest'] = (_, signal) => new Promise((_resolve, reject) => { signal.addEventListener('abort', () => { letGo++; reject(signal.reason); }); });
     await expect(compare(mapping, server(() => rows, { digest: waits }), server(() => rows, { digest: fails('source-lost') }), { verifyWith: 'digests' })).rejects.toMatchObject({ code: 'connection-lost' });
     await expect(compare(mapping, server(() => rows, { digest: fails('source-lost') }), server(() => rows, { digest: waits }), { verifyWith: 'digests' })).rejects.toMatchObject({ code: 'source-lost' });
+    expect(letGo).toBeGreaterThan(1);
   });
 
   test('because the run is stopped, the comparison ends by that', async () => {
