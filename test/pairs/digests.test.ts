@@ -38,8 +38,8 @@ async function copied(from: EndName, to: EndName, tables: readonly FixtureTable[
 
 /** Tables with a column that the two servers may spell in two ways. */
 function unspelled(from: EndName, to: EndName): readonly string[] {
-  // PostgreSQL and MySQL each print their JSON values anew.
-  return (from === 'postgres18' && to === 'mysql9') || (from === 'mysql9' && to === 'postgres18') ? ['things'] : [];
+  // MySQL's JSON goes to jsonb, which prints it anew.
+  return from === 'mysql9' && to === 'postgres18' ? ['things'] : [];
 }
 
 const column = (name: string, kind: FixtureColumn['kind'], postgres: string, mysql = postgres): FixtureColumn => ({ name, kind, types: { postgres, mysql, mariadb: mysql } });
@@ -51,7 +51,7 @@ const items: FixtureTable = {
   columns: [
     column('id', 'int', 'integer'), column('a', 'text', 'varchar(40)'), column('b', 'text', 'varchar(40)'), column('long', 'text', 'text', 'longtext'), column('fixed', 'padded', 'char(8)'), column('n', 'decimal', 'numeric(12,3)', 'decimal(12,3)'),
     column('big', 'int', 'bigint'), column('at', 'timestamp', 'timestamp(6)', 'datetime(6)'), column('moment', 'instant', 'timestamptz', 'timestamp(6) NULL'), column('day', 'date', 'date'), column('clock', 'time', 'time(6)'),
-    column('raw', 'bytes', 'bytea', 'longblob'), column('f', 'float64', 'double precision', 'double'), column('s', 'float32', 'real', 'float'), column('none', 'text', 'varchar(40)'), column('empty', 'text', 'varchar(40)'),
+    column('raw', 'bytes', 'bytea', 'longblob'), column('f', 'float64', 'double precision', 'double'), column('s', 'float32', 'real', 'float'), column('none', 'text', 'varchar(40)'), column('blank', 'text', 'varchar(40)'),
   ],
   rows: Array.from({ length: 40 }, (_, i) => [
     String(i), 'a 1', '2 b', 'long é 😀', 'ab', '5.500', '9007199254740993', '2026-01-02 03:04:05.600000', '2026-01-02 03:04:05.000007', '2026-01-02', '03:04:05.100000', Buffer.from([0, 5]), '0.7142857142857143', '2.5', null, '',
@@ -66,7 +66,7 @@ const set = (id: number, change: string): string => `UPDATE items SET ${change} 
 const spoiltCells = (family: Family): readonly string[] => [
   "a = 'a 2'", "a = 'a 1 '", "a = NULL", "a = ''", "a = 'a 12', b = ' b'", "a = '2 b', b = 'a 1'", `${quoted(family, '"long"')} = 'long é 😁'`, "fixed = ' ab'", 'n = 5.501', 'n = -5.5', 'n = 55', 'big = 9007199254740992',
   "at = '2026-01-02 03:04:05.600001'", "at = '2026-01-02 03:04:06'", "moment = '2026-01-02 03:04:05.07'", "moment = '2026-01-02 04:04:05.000007'", "day = '2026-01-03'", "clock = '03:04:05.01'",
-  `raw = ${bytesLiteral(family, '0006')}`, `raw = ${bytesLiteral(family, '')}`, 'raw = NULL', 'f = 0.7142857142857144', 'f = -0.7142857142857143', 's = 2.5000002', "none = ''", 'empty = NULL', "none = '', empty = NULL", "empty = ' '",
+  `raw = ${bytesLiteral(family, '0006')}`, `raw = ${bytesLiteral(family, '')}`, 'raw = NULL', 'f = 0.7142857142857144', 'f = -0.7142857142857143', 's = 2.5000002', "none = ''", 'blank = NULL', "none = '', blank = NULL", "blank = ' '",
 ];
 
 /** What is done to whole rows, and what takes it back. */
