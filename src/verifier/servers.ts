@@ -7,16 +7,16 @@ import { scanError, type Table, type View } from './scan.js';
 /** What the two servers' digests of a part say: it is equal, or its rows must be read. `failure`: one of them could not tell. */
 export type Told = { readonly digest: Digest } | { readonly digest?: undefined; readonly failure?: string };
 
-/** Has both servers digest a part at the same time. */
+/** Has both servers digest a part at the same time. When it fails, the caller's signal ends what the other side still does. */
 export async function askServers(table: Table, view: View, part: Part, forms: readonly DigestForm[]): Promise<Told> {
-  const { mapping, where } = table, stop = new AbortController(), signal = AbortSignal.any([view.signal, stop.signal]);
+  const { mapping, where } = table, { snapshots, signal } = view;
   const results = await Promise.all(([source, destination] as const).map(async (side): Promise<PartDigest | string> => {
     try {
-      return await view.snapshots[side].digests!.digest({ shape: side === source ? mapping.source : mapping.target, part, where: where[side], forms }, signal);
+      return await snapshots[side].digests!.digest({ shape: side === source ? mapping.source : mapping.target, part, where: where[side], forms }, signal);
     } catch (error) {
-      if (!signal.aborted && isOwnFailure(error)) return error.message;
-      if (!signal.aborted) stop.abort(scanError(error, side, mapping));
-      throw signal.reason;
+      signal.throwIfAborted();
+      if (isOwnFailure(error)) return error.message;
+      throw scanError(error, side, mapping);
     }
   }));
   const failure = results.find((one) => typeof one === 'string');
