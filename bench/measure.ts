@@ -20,10 +20,10 @@ export async function timed(command: string, args: readonly string[]): Promise<M
   return { seconds: (performance.now() - start) / 1000, ...peak };
 }
 
-interface Usage { readonly cpu: number; readonly megabytes: number }
+export interface Usage { readonly cpu: number; readonly megabytes: number }
 
 /** What a process has used so far. Nothing once it has ended. */
-async function usageOf(pid: number): Promise<Usage> {
+export async function usageOf(pid: number): Promise<Usage> {
   const [status, stat] = await Promise.all(['status', 'stat'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')));
   const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).reduce((sum, text) => sum + Number(text), 0);
   return { cpu: ticks / 100, megabytes: Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024) };

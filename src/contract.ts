@@ -179,6 +179,17 @@ export interface OpenOptions {
   readonly batchBytes: number;
   /** Close a batch at so many rows at the latest. */
   readonly batchRows?: number;
+  /** Heeded by a source whose log is `held` for a run. */
+  readonly keeping?: LogKeeping;
+}
+
+/** What keeps a source's log for a run, where the user says so. */
+export interface LogKeeping {
+  /** A replication slot, and a publication, that stand already: used, never made or dropped. */
+  readonly slot?: string;
+  readonly publication?: string;
+  /** Standbys take the slot over. Absent: where the server waits for standbys that do. */
+  readonly failover?: boolean;
 }
 
 /** What the check found, with the statement that mends it. An `error` keeps the run from starting. */
@@ -292,6 +303,8 @@ export interface Pin {
  * A method fails with `history-lost` where the log no longer reaches back so far: never a silent gap.
  */
 export interface ChangeLog {
+  /** The server keeps its log for a run until that confirms it, at the price of disk space. Absent: for as long as its own settings say. */
+  readonly held?: true;
   /** Rights, settings and replica identities that following these tables needs, with the statements that mend them; changes nothing. */
   check(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]>;
   /**
@@ -312,10 +325,35 @@ export interface ChangeLog {
   reached(position: Position, goal: Position): boolean;
   /** The log before `position` may go: called only when the state store has it on disk. Takes effect soon, not at once. */
   confirm(position: Position): void;
-  /** How much of the log is kept because of this run, and for how long what follows `position` stays; what is unknown is absent. */
-  retention(run: string, position: Position, signal: AbortSignal): Promise<{ readonly bytes?: number; readonly secondsLeft?: number }>;
+  /** How much of the log is kept from `position` on (where it is held, because of this run), and for how long that stays; what is unknown is absent. */
+  retention(run: string, position: Position, signal: AbortSignal): Promise<Retention>;
+  /** The log as it is now: two looks tell how fast it grows. Absent where nothing can be told. */
+  look?(signal: AbortSignal): Promise<LogLook>;
   /** Removes what `pin` made. May be called again; what is not there is no error. */
   unpin(run: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface Retention {
+  readonly bytes?: number;
+  readonly secondsLeft?: number;
+  /** `secondsLeft` supposes that the log grows as it did between the last two calls, or that what can't be seen is as bad as it may be. */
+  readonly estimated?: boolean;
+}
+
+/** What a server tells of its log, apart from any run. */
+export interface LogLook {
+  /** All that was ever written to it, in bytes, from a beginning that stays the same for a while. */
+  readonly written: number;
+  /** The most that is kept for a run that lags; absent: no limit but the disk. */
+  readonly mostBytes?: number;
+  /** How long it is kept, whether it was read or not. */
+  readonly keptSeconds?: number;
+  /** What open transactions hold back already, as people read it, with what ends them. */
+  readonly heldBack: readonly Finding[];
+  /** What dsync's own snapshot will hold back as long as it is open. */
+  readonly snapshotHolds: string;
+  /** The statement that lets the server keep more of it. */
+  readonly lengthen?: string;
 }
 
 export interface FollowJob {

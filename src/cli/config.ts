@@ -61,6 +61,7 @@ const storedSchema = z.object({
   concurrency: z.number(), memoryBytes: z.number(), batchBytes: z.number().optional(), batchRows: z.number().optional(),
   rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(),
   verifyWith: settingsSchema.shape.verifyWith.unwrap().default('auto'), live: z.boolean().default(false),
+  slot: z.string().optional(), publication: z.string().optional(), failoverSlot: z.boolean().optional(), maxRetainedBytes: z.number().optional(),
 });
 
 export type StoredConfig = Readonly<z.output<typeof storedSchema>>;
@@ -73,8 +74,13 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, live: all.live,
+    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, live: all.live, ...keepingOf(all),
   };
+}
+
+/** How the source's log is kept. */
+function keepingOf({ slot, publication, failoverSlot, maxRetained }: Settings): Pick<StoredConfig, 'slot' | 'publication' | 'failoverSlot' | 'maxRetainedBytes'> {
+  return { ...(slot && { slot }), ...(publication && { publication }), ...(failoverSlot && { failoverSlot }), ...(maxRetained && { maxRetainedBytes: maxRetained }) };
 }
 
 /** The stored configuration with the URLs that a resumed run is given now. */

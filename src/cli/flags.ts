@@ -26,6 +26,10 @@ export const flags = {
   verify: { spelling: '--no-verify', meaning: 'leave out the comparison of both ends after the copy', usual: 'true' },
   verifyWith: { spelling: '--verify-with <way>', meaning: 'how both ends are compared: rows (read all of them), digests (computed in the servers; rows of what differs only) or auto (digests where an end is more than 5 ms away)', usual: 'auto' },
   live: { spelling: '--live', meaning: 'after the copy go on with what changes in the source, until it is stopped', usual: 'false' },
+  slot: { spelling: '--slot <name>', meaning: 'PostgreSQL, with --live: follow the log by this replication slot, which stays when the run goes (default: one that dsync makes and drops)' },
+  publication: { spelling: '--publication <name>', meaning: 'PostgreSQL, with --live: follow this publication, which stays when the run goes (default: one that dsync makes and drops)' },
+  failoverSlot: { spelling: '--failover-slot', meaning: 'PostgreSQL 17, with --live: make a slot that standbys take over', usual: 'false' },
+  maxRetained: { spelling: '--max-retained <size>', meaning: 'PostgreSQL, with --live: stop (7) before the source keeps more of its log than this for the run, such as 50GB' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },
@@ -36,6 +40,7 @@ export type SettingName = keyof typeof flags;
 
 export const selectionFlags = ['namespaces', 'exclude', 'where'] as const satisfies readonly SettingName[];
 export const paceFlags = ['concurrency', 'memory', 'batchSize', 'rateLimit'] as const satisfies readonly SettingName[];
+export const logFlags = ['slot', 'publication', 'failoverSlot', 'maxRetained'] as const satisfies readonly SettingName[];
 const commonFlags = ['state', 'logLevel', 'logFile', 'json'] as const satisfies readonly SettingName[];
 
 /** Adds these flags to a command, and those that every command has. */

@@ -36,6 +36,6 @@ function newPace(settings: Settings): Partial<StoredConfig> {
   const { concurrency, memoryBytes, ...rest } = paceOf({ ...defaults, ...settings });
   return {
     ...(settings.concurrency !== undefined && { concurrency }), ...(settings.memory !== undefined && { memoryBytes }), ...rest,
-    ...(settings.verify !== undefined && { verify: settings.verify }),
+    ...(settings.verify !== undefined && { verify: settings.verify }), ...(settings.maxRetained !== undefined && { maxRetainedBytes: settings.maxRetained }),
   };
 }

@@ -24,6 +24,12 @@ export interface RunConfig {
   readonly verifyWith?: VerifyWith;
   /** Go on after the copy: apply what changes in the source until the run is stopped. */
   readonly live: boolean;
+  /** What keeps the source's log, where that is not left to dsync. */
+  readonly slot?: string;
+  readonly publication?: string;
+  readonly failoverSlot?: boolean;
+  /** A live run stops before the source keeps more of its log than this for it. */
+  readonly maxRetainedBytes?: number;
 }
 
 /** What a command is given besides its configuration. */

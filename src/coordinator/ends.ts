@@ -13,7 +13,8 @@ export function batchBytesOf(config: RunConfig): number {
 }
 
 export function openOptions(config: RunConfig, signal: AbortSignal): OpenOptions {
-  return { signal, connections: config.concurrency, batchBytes: batchBytesOf(config), batchRows: config.batchRows };
+  const { slot, publication, failoverSlot: failover } = config;
+  return { signal, connections: config.concurrency, batchBytes: batchBytesOf(config), batchRows: config.batchRows, keeping: { slot, publication, failover } };
 }
 
 export async function openSource(url: string, options: OpenOptions): Promise<Source> {

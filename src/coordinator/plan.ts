@@ -2,6 +2,7 @@ import type { Finding } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import type { EndFinding, PlannedNamespace, PlanReport, Ports, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource } from './ends.js';
+import { liveFindings } from './forecast.js';
 import { filtersOf, targetsOf } from './route.js';
 import { tasksOf } from './moment.js';
 import { selectedShapes, withEnds } from './sync.js';
@@ -50,6 +51,7 @@ export async function doctor(config: Omit<RunConfig, 'destination'> & { readonly
   try {
     const shapes = source ? await guarded('source', () => selectedShapes(config, source, ports.signal)) : undefined;
     if (source && shapes) tell('source', await source.check(shapes, ports.signal));
+    if (source && shapes && config.live) tell('source', await guarded('source', () => liveFindings(source, shapes, config, ports.signal)) ?? []);
     const mappings = source && shapes && destination
       ? await guarded('destination', () => adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, ports.signal)) : undefined;
     if (destination) tell('destination', await destination.check(mappings ?? [], ports.signal));

@@ -6,6 +6,7 @@ import { follow, logOf, startOf } from './follow.js';
 import { otherEnd, throughLosses } from './losses.js';
 import { runInOneMoment } from './moment.js';
 import { unreadable } from './prove.js';
+import { withinRetained } from './retained.js';
 import { filtersOf, selectionOf, targetsOf } from './route.js';
 import type { Run } from './run.js';
 import { adaptAll, agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
@@ -65,7 +66,16 @@ export async function check(config: RunConfig, ports: Ports, source: Source, des
 async function checkLive(config: RunConfig, ports: Ports, source: Source, destination: Destination, shapes: readonly Shape[]): Promise<void> {
   if (Object.keys(config.where).length > 0) throw new DsyncError('usage', 'a filter (--where) is not applied to the log: --live takes whole tables', { remedy: 'leave out one of the two' });
   if (!destination.apply) throw new DsyncError('usage', `${destination.engine} can't apply changes`, { remedy: 'leave out --live' });
+  refuseUnheld(config, source);
   report('source', await logOf(source).check(shapes, ports.signal), ports);
+}
+
+/** What is said of a slot, to a source that keeps its log without one. */
+function refuseUnheld(config: RunConfig, source: Source): void {
+  const { slot, publication, failoverSlot, maxRetainedBytes } = config;
+  const named = Object.entries({ '--slot': slot, '--publication': publication, '--failover-slot': failoverSlot, '--max-retained': maxRetainedBytes }).flatMap(([flag, value]) => (value === undefined ? [] : [flag]));
+  if (named.length === 0 || logOf(source).held) return;
+  throw new DsyncError('usage', `${source.engine} keeps its log as long as its own settings say, and not for a run: ${named.join(', ')} can't be heeded`, { remedy: `leave out ${named.join(' and ')}` });
 }
 
 export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exclude'>, source: Source, signal: AbortSignal): Promise<readonly Shape[]> {
@@ -88,7 +98,8 @@ export async function withEnds<T>(config: RunConfig, ports: Ports, action: (sour
 }
 
 /** Runs to the end; where the source is lost on the way, waits for it and goes on under a new moment. */
-async function goOn(run: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
+async function goOn(unbounded: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
+  const { run, stop } = withinRetained(unbounded);
   try {
     await run.destination.begin(run.id, run.signal);
     if (phase !== 'follow') await throughMoments(run, tally);
@@ -98,6 +109,8 @@ async function goOn(run: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
     const cause = run.signal.aborted ? run.signal.reason : error;
     rememberFailure(run, cause);
     throw cause;
+  } finally {
+    await stop();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Batch, Cursor, ReadJob, Rejected, Row, Rows } from '../contract.js';
+import type { Batch, Change, Cursor, LogRow, ReadJob, Rejected, Row, Rows } from '../contract.js';
 import { encodeDelimited } from '../values/delimited.js';
 import { misfits } from '../values/misfits.js';
 
@@ -83,4 +83,10 @@ export function bytesOfRow(row: Row): number {
     else if (value instanceof Uint8Array) bytes += 200 + value.byteLength;
   }
   return bytes;
+}
+
+/** About the memory that a change takes while it waits to be applied. */
+export function bytesOfChange(change: Change): number {
+  const of = (row: LogRow) => bytesOfRow(row as Row);
+  return 64 + ('row' in change ? of(change.row) : 0) + ('before' in change && change.before ? of(change.before) : 0);
 }

@@ -1,5 +1,6 @@
 import type { Change, FollowJob, LogChanges, LogMessage, LogRow, Position, Shape, Value } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
+import { bytesOfChange } from '../../source/batches.js';
 import { openBinlog, type Binlog, type LogEvent } from './binlog.js';
 import { readTable } from './catalogue.js';
 import { learnCharsets, type Charset } from './charsets.js';
@@ -28,7 +29,7 @@ interface Followed {
 
 /** After so long without a message the caller hears how far the log was read. */
 const quietMilliseconds = 500;
-const [openingBytes, rowOverhead] = [8 << 20, 64];
+const [openingBytes, truncateBytes] = [8 << 20, 64];
 
 export async function* follow(job: FollowJob, ports: FollowPorts, signal: AbortSignal): AsyncGenerator<LogMessage, void, undefined> {
   const control = await ports.open(signal);
@@ -207,10 +208,10 @@ class Follower {
     if (table.decoder === undefined || !table.decoder.map.equals(map.body)) yield* this.#decoder(table, map);
     const { decode } = table.decoder!;
     const rows = this.#decoded(table.shape, () => decode.rows(body, { extra, update: change === 'update' }));
-    const step = change === 'update' ? 2 : 1, bytes = Math.ceil(body.length * step / rows.length);
+    const step = change === 'update' ? 2 : 1;
     for (let i = 0; i < rows.length; i += step) {
       const told = changeOf(change, table.shape, rows[i], rows[i + 1]);
-      const pending: Pending = { change: told, bytes: bytes + rowOverhead, ...(decode.inexact.length > 0 && told.kind !== 'delete' && { incomplete: { shape: table.shape, inexact: decode.inexact } }) };
+      const pending: Pending = { change: told, bytes: bytesOfChange(told), ...(decode.inexact.length > 0 && told.kind !== 'delete' && { incomplete: { shape: table.shape, inexact: decode.inexact } }) };
       if (this.#preparing) this.#preparing.push(pending);
       else this.#append(pending);
       if (this.#bytes >= this.#job.bytes) yield* this.#flush();
@@ -285,7 +286,7 @@ class Follower {
     const effects = effectsOf(sql, schema).flatMap((effect) => this.#concerned(effect));
     for (const { effect, table } of effects) {
       if (effect.kind === 'replaced') throw replaced(table.shape, effect.how);
-      if (effect.kind === 'truncated' || effect.kind === 'recreated' || (effect.kind === 'created' && table.state === 'gone')) this.#append({ change: { kind: 'truncate', namespace: table.shape.namespace }, bytes: rowOverhead });
+      if (effect.kind === 'truncated' || effect.kind === 'recreated' || (effect.kind === 'created' && table.state === 'gone')) this.#append({ change: { kind: 'truncate', namespace: table.shape.namespace }, bytes: truncateBytes });
       table.decoder = undefined;
     }
     // `CREATE TABLE … SELECT` goes on with its rows, and MariaDB's says at its beginning that a commit follows.

@@ -2,6 +2,7 @@ import type { ChangeLog, Moment, Position, Shape, Snapshot } from '../../contrac
 import { DsyncError } from '../../errors.js';
 import { follow } from './follow.js';
 import { checkLog } from './logcheck.js';
+import { Outlook } from './outlook.js';
 import { filePlaceOf, reached } from './places.js';
 import type { Session } from './session.js';
 import { binlogPlace } from './snapshot.js';
@@ -20,6 +21,7 @@ export function changeLog({ control, open, snapshot }: LogPorts): ChangeLog {
     byFile = filePlaceOf(position) !== undefined;
     return position;
   };
+  const outlook = new Outlook({ control, open, head: (signal) => head(control, byFile, signal) });
   return {
     check: (shapes, signal) => checkLog(control, shapes, signal),
     async pin(_run, shapes, save, signal) {
@@ -40,7 +42,8 @@ export function changeLog({ control, open, snapshot }: LogPorts): ChangeLog {
     head: (signal) => head(control, byFile, signal),
     reached,
     confirm() {},
-    retention: (_run, position, signal) => retention(control, position, signal),
+    retention: (_run, position, signal) => outlook.retention(position, signal),
+    look: (signal) => outlook.look(signal),
     async unpin() {},
   };
 }
@@ -59,12 +62,4 @@ async function head(session: Session, byFile: boolean, signal: AbortSignal): Pro
   const position = set && !byFile ? set.replace(/\s/g, '') : await binlogPlace(session, signal);
   if (position === undefined) throw new DsyncError('not-ready', 'the server does not tell where its binary log ends', { remedy: 'turn the binary log on, and GRANT REPLICATION CLIENT (MariaDB: BINLOG MONITOR) ON *.* to the user' });
   return position;
-}
-
-/** The server tells the sizes of its files, and neither their age nor which of them holds a GTID. */
-async function retention(session: Session, position: Position, signal: AbortSignal): Promise<{ readonly bytes?: number }> {
-  const place = filePlaceOf(position);
-  const logs = await session.rows('SHOW BINARY LOGS', signal);
-  const needed = place ? logs.filter(([file]) => file! >= place.file).reduce((sum, [, size]) => sum + Number(size), 0) - place.at : undefined;
-  return needed === undefined ? {} : { bytes: Math.max(0, needed) };
 }

@@ -1,18 +1,20 @@
-import type { Change, FollowJob, LogMessage, LogRow, Shape, Value } from '../../contract.js';
+import type { Change, FollowJob, LogMessage, Shape, Value } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
-import { bytesOfRow } from '../../source/batches.js';
+import { bytesOfChange } from '../../source/batches.js';
 import { serverError } from './failure.js';
 import { Gathering } from './gathering.js';
 import { lsnOf } from './lsn.js';
 import type { Login } from './login.js';
 import { decode, type Cells, type Message, type Relation } from './pgoutput.js';
-import { findSlot, historyLost, inUse, pinName, type Slot } from './pin.js';
+import { refuseGiven } from './given.js';
+import { findSlot, historyLost, inUse, type Keeping, type Slot } from './pin.js';
 import { changeOf, compute, filled, follow as followed, refuseRenamed, type Followed } from './relations.js';
 import { Session } from './session.js';
 import { literal, quoted } from './sql.js';
 import { WalStream } from './walsender.js';
 
 export interface FollowOptions {
+  readonly keeping: Keeping;
   /** How far the log may go: what was confirmed, as a number. */
   readonly confirmed: () => bigint;
   /** After so long without a change of ours something is written to the log, so that it is read on. */
@@ -38,14 +40,15 @@ async function* connected(login: Login, job: FollowJob, options: FollowOptions, 
   const stir = () => stream?.stir();
   signal.addEventListener('abort', stir);
   try {
-    const slot = await freeSlot(aside, job, signal);
+    await refuseGiven(aside, job.shapes, options.keeping, signal);
+    const slot = await freeSlot(aside, job, options.keeping.slot, signal);
     sender = await Session.open({ ...login, replication: 'database' }, 'source', signal);
-    stream = new WalStream(startSql(job), { bytes: job.bytes, confirmed: () => greater(options.confirmed(), lsnOf(slot.confirmed!)) });
+    stream = new WalStream(startSql(job, options.keeping), { bytes: job.bytes, confirmed: () => greater(options.confirmed(), lsnOf(slot.confirmed!)) });
     // The connection outlives an abort for as long as the last confirmation takes.
     const over = sender.run(stream, neverAborted).then(() => undefined, (error: unknown) => error);
     const reader = new Reader(aside, job);
     beating = heartbeat(aside, reader, options.heartbeatMillis);
-    yield* messages(stream, reader, over, job, signal);
+    yield* messages(stream, reader, over, (error) => lost(job.run, options.keeping.slot, error), signal);
   } finally {
     clearInterval(beating);
     signal.removeEventListener('abort', stir);
@@ -55,7 +58,7 @@ async function* connected(login: Login, job: FollowJob, options: FollowOptions, 
   }
 }
 
-async function* messages(stream: WalStream, reader: Reader, over: Promise<unknown>, { run }: FollowJob, signal: AbortSignal): AsyncGenerator<LogMessage> {
+async function* messages(stream: WalStream, reader: Reader, over: Promise<unknown>, lostBy: (error: unknown) => DsyncError, signal: AbortSignal): AsyncGenerator<LogMessage> {
   const { gathering } = reader;
   for (;;) {
     signal.throwIfAborted();
@@ -67,7 +70,7 @@ async function* messages(stream: WalStream, reader: Reader, over: Promise<unknow
     if (message) {
       await reader.complete(signal);
       yield message;
-    } else if (!arrival && stream.ended) throw lost(run, await over);
+    } else if (!arrival && stream.ended) throw lostBy(await over);
     else if (!arrival) await stream.more(gathering.patience);
   }
 }
@@ -135,7 +138,7 @@ class Reader {
     if (!table || this.gathering.skips()) return;
     const message = filled(arrived), change = changeOf(message, table);
     if (table.computed.length > 0) this.#await(table, message, change);
-    this.gathering.add(change, bytesOf(change));
+    this.gathering.add(change, bytesOfChange(change));
     this.changedAt = performance.now();
   }
 
@@ -161,20 +164,15 @@ class Reader {
   }
 }
 
-function bytesOf(change: Change): number {
-  const of = (row: LogRow) => bytesOfRow(row as readonly Value[]);
-  return 64 + ('row' in change ? of(change.row) : 0) + ('before' in change && change.before ? of(change.before) : 0);
-}
-
-function startSql({ run, from }: FollowJob): string {
-  return `START_REPLICATION SLOT ${quoted(pinName(run))} LOGICAL ${from.position} (proto_version '1', publication_names ${literal(quoted(pinName(run)))})`;
+function startSql({ from }: FollowJob, { slot, publication }: Keeping): string {
+  return `START_REPLICATION SLOT ${quoted(slot)} LOGICAL ${from.position} (proto_version '1', publication_names ${literal(quoted(publication))})`;
 }
 
 /** The slot, if it reaches back so far. An earlier connection of ours may hold it for a moment. */
-async function freeSlot(aside: Session, { run, from }: FollowJob, signal: AbortSignal): Promise<Slot> {
-  const start = lsnOf(from.position), name = pinName(run);
+async function freeSlot(aside: Session, { run, from }: FollowJob, name: string, signal: AbortSignal): Promise<Slot> {
+  const start = lsnOf(from.position);
   for (let attempt = 1;; attempt++) {
-    const slot = await findSlot(aside, run, signal);
+    const slot = await findSlot(aside, name, signal);
     if (!slot) throw historyLost(run, `the replication slot ${name} is not there`);
     if (slot.lost || slot.confirmed === undefined) throw historyLost(run, `the replication slot ${name} was invalidated`);
     if (lsnOf(slot.confirmed) > start) throw historyLost(run, `the replication slot ${name} was confirmed up to ${slot.confirmed}, and ${from.position} is asked for`);
@@ -193,9 +191,9 @@ function heartbeat(aside: Session, reader: Reader, millis: number): NodeJS.Timeo
   return timer;
 }
 
-function lost(run: string, error: unknown): DsyncError {
+function lost(run: string, slot: string, error: unknown): DsyncError {
   const said = serverError(error);
-  if (said?.code === '55006') return inUse(pinName(run), error);
+  if (said?.code === '55006') return inUse(slot, error);
   if (said && /^(42704|55000|58P01)$/.test(said.code)) return historyLost(run, said.message, error);
   if (error instanceof DsyncError && error.code !== 'source-lost') return error;
   return new DsyncError('source-lost', `the connection for the source's log was lost${error === undefined ? ': the server ended it' : ` (${said?.message ?? messageOf((error as DsyncError).cause ?? error)})`}`, { cause: error });

@@ -11,7 +11,7 @@ import { isBinarySafe } from './types.js';
 
 export async function openSource(login: Login, options: OpenOptions): Promise<Source> {
   const session = await Session.open(login, 'source', options.signal);
-  const log = openLog(login, (begin, signal) => openSnapshot(session, login, options, begin, signal));
+  const log = openLog(login, (begin, signal) => openSnapshot(session, login, options, begin, signal), { keeping: options.keeping });
   return {
     engine: 'postgres',
     version: `PostgreSQL ${session.version}`,
