@@ -180,6 +180,43 @@ describeWith('postgres18', 'a standby of postgres18', () => {
   }, 120_000);
 });
 
+describeWith('postgres18', 'a failover of postgres18', () => {
+  test('loses nothing where standbys take the slot over: the run goes on from the promoted one', async () => {
+    await using primary = await ownServer('postgres18');
+    await using made = await freshSql(primary.url);
+    await made.query('CREATE TABLE t (id int PRIMARY KEY)');
+    await using standby = await standbyOf(primary, 'postgres18', ['-c', 'sync_replication_slots=on']);
+    const source = await sourceOf(made.url, { failover: true }), shapes = await source.shapes(every, never), run = unique('r');
+    expect(await source.log.check(shapes, never)).toEqual([]);
+    const identity = await source.identity(never), { followed, place: first } = await copiedAndFollowed(source, run, shapes, () => made.query('INSERT INTO t VALUES (1)'));
+    expect(followed.flat()).toEqual([1]);
+    let place = first;
+    // The standby has the slot once it has come to where the standby began.
+    for (let ready = 0; ready === 0;) {
+      ({ place } = await followedFrom(source, run, shapes, place));
+      source.log.confirm(place.position);
+      await textRows(primary.url, 'SELECT pg_log_standby_snapshot()');
+      ready = (await textRows(standby.url, 'SELECT 1 FROM pg_replication_slots WHERE synced AND NOT temporary AND failover')).length;
+    }
+    await made.query('INSERT INTO t VALUES (2)');
+    await replayed(primary.url, standby.url);
+    await primary.kill();
+    await textRows(standby.url, 'SELECT pg_promote(true)');
+    await textRows(withDatabase(standby.url, made.name), 'INSERT INTO t VALUES (3)');
+    const after = await sourceOf(withDatabase(standby.url, made.name));
+    expect(await after.identity(never)).toBe(identity);
+    expect((await followedFrom(after, run, shapes, place)).rows.flat()).toEqual([2, 3]);
+    await primary.restart();
+  }, 120_000);
+
+  test('is not asked of a server that has none', async () => {
+    const made = await database('postgres18');
+    await made.query('CREATE TABLE t (id int PRIMARY KEY)');
+    const slot = await slotOf(made), source = await sourceOf(made.url, { slot, failover: true });
+    expect(await source.log.check(await source.shapes(every, never), never)).toMatchObject([{ code: 'failover-slot', error: 'usage' }]);
+  });
+});
+
 /** All that the primary has committed can be read on the standby. */
 async function replayed(primary: string, standby: string): Promise<void> {
   const [{ end }] = await textRows(primary, 'SELECT pg_current_wal_flush_lsn()::text AS end') as [{ end: string }];

@@ -35,12 +35,12 @@ export interface Running {
 
 /** The real command between two ends, with a state folder of its own. */
 export class Command implements Disposable {
-  readonly #wires: Wires;
+  readonly #wires: Pick<Wires, 'source' | 'destination'>;
   readonly #flags: readonly string[];
   readonly #state = mkdtempSync(join(tmpdir(), 'dsync-crash-state-'));
   readonly #children: ChildProcess[] = [];
 
-  constructor(wires: Wires, flags: readonly string[]) {
+  constructor(wires: Pick<Wires, 'source' | 'destination'>, flags: readonly string[]) {
     this.#wires = wires;
     this.#flags = flags;
   }
@@ -52,6 +52,16 @@ export class Command implements Disposable {
   /** The latest run that was interrupted. */
   resume(...more: readonly string[]): Running {
     return this.#run('resume', ...more);
+  }
+
+  /** Checks both ends. */
+  doctor(...more: readonly string[]): Running {
+    return this.#run('doctor', this.#wires.source, this.#wires.destination, ...more);
+  }
+
+  /** Removes all that the runs have left, at both ends. */
+  cleanup(): Running {
+    return this.#run('cleanup', '--all');
   }
 
   /** Forgets all runs, in the state only. */
