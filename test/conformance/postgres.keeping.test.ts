@@ -180,6 +180,30 @@ describeWith('postgres18', 'a standby of postgres18', () => {
   }, 120_000);
 });
 
+describeWith('postgres18', 'how long postgres18 keeps the log', () => {
+  test('is told as an estimate from the pace between two calls, where the server has a limit', async () => {
+    await using own = await ownServer('postgres18', { flags: async () => ['-c', 'max_slot_wal_keep_size=200MB', '-c', 'idle_replication_slot_timeout=60min'] });
+    await using made = await freshSql(own.url);
+    await made.query('CREATE TABLE t (id int PRIMARY KEY)');
+    await using source = await postgres.openSource!(made.url, options) as Follows;
+    const shapes = await source.shapes(every, never), run = unique('r');
+    expect(codesOf(await source.log.check(shapes, never))).toEqual(['info wal-keep', 'warning idle-slot']);
+    await (await source.log.pin(run, shapes, () => undefined, never))[Symbol.asyncDispose]();
+    const filler = "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1000000)) FROM generate_series(1, 5)";
+    const position = await source.log.head(never);
+    expect(await source.log.retention(run, position, never)).toEqual({ bytes: expect.any(Number) });
+    for (let found = {}; !('secondsLeft' in found);) {
+      await made.query(filler);
+      found = await source.log.retention(run, position, never);
+      if ('secondsLeft' in found) expect(found).toEqual({ bytes: expect.any(Number), secondsLeft: expect.any(Number), estimated: true });
+    }
+    const look = await source.log.look!(never);
+    expect(look).toMatchObject({ mostBytes: 200 * 2 ** 20, written: expect.any(Number) });
+    // Nobody reads the run's slot now.
+    expect(look.heldBack.map(({ code }) => code)).toEqual(['unread-slot']);
+  });
+});
+
 describeWith('postgres18', 'a failover of postgres18', () => {
   test('loses nothing where standbys take the slot over: the run goes on from the promoted one', async () => {
     await using primary = await ownServer('postgres18');

@@ -17,8 +17,8 @@ export function filePlaceOf(position: Position): FilePlace | undefined {
 export function reached(position: Position, goal: Position): boolean {
   const [here, there] = [filePlaceOf(position), filePlaceOf(goal)];
   if (here && there) return compareFiles(here, there) >= 0;
-  if (there) return true;
-  if (here) return goal === '';
+  if (there || goal === '') return true;
+  if (here) return false;
   return goal.includes(':') ? coversSet(position, goal) : coversDomains(position, goal);
 }
 
