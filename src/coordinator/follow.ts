@@ -9,6 +9,8 @@ const saveMillis = 1000;
 /** How often it is made durable in the destination while nothing happens. */
 const settleMillis = 10_000;
 const messageBytes = 1 << 20;
+/** What waits for the lanes: several transactions of each. More would only take memory (bench/large-transaction.ts). */
+const waitingBytes = 32 << 20;
 
 /**
  * Applies what the source's log has after `start`, in order, until the run is stopped: it ends by failing, with the
@@ -25,7 +27,7 @@ interface Tally { changes: number }
 async function followOnce(run: Run, start: LogPlace, tally: Tally): Promise<never> {
   const log = logOf(run.source), stop = new AbortController(), signal = AbortSignal.any([run.signal, stop.signal]);
   const lanes = new Lanes({
-    run: run.id, mappings: run.mappings, destination: run.destination, reached: log.reached, bytes: run.config.memoryBytes / 2, signal,
+    run: run.id, mappings: run.mappings, destination: run.destination, reached: log.reached, bytes: Math.min(run.config.memoryBytes / 2, waitingBytes), signal,
     applied: (changes) => { tally.changes += changes; },
     rejected: (mapping, rows) => reject(run, mapping, rows),
     failed: (error) => stop.abort(error),

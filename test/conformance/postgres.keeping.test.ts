@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { postgres } from '../../src/connectors/postgres/connector.js';
 import type { ChangeLog, Finding, LogKeeping, LogPlace, LogRow, OpenOptions, Pin, Shape, Source } from '../../src/contract.js';
-import { describeWith, freshDatabase, freshSql, ownServer, withDatabase, type FreshDatabase } from '../servers/index.js';
+import { describeWith, freshDatabase, freshSql, ownServer, withDatabase, type FreshDatabase, type OwnServer } from '../servers/index.js';
 import { textRows } from '../servers/sql.js';
 import { standbyOf } from '../servers/standby.js';
 
@@ -214,14 +214,7 @@ describeWith('postgres18', 'a failover of postgres18', () => {
     expect(await source.log.check(shapes, never)).toEqual([]);
     const identity = await source.identity(never), { followed, place: first } = await copiedAndFollowed(source, run, shapes, () => made.query('INSERT INTO t VALUES (1)'));
     expect(followed.flat()).toEqual([1]);
-    let place = first;
-    // The standby has the slot once it has come to where the standby began.
-    for (let ready = 0; ready === 0;) {
-      ({ place } = await followedFrom(source, run, shapes, place));
-      source.log.confirm(place.position);
-      await textRows(primary.url, 'SELECT pg_log_standby_snapshot()');
-      ready = (await textRows(standby.url, 'SELECT 1 FROM pg_replication_slots WHERE synced AND NOT temporary AND failover')).length;
-    }
+    const place = await takenOver(source, run, shapes, first, { primary, standby });
     await made.query('INSERT INTO t VALUES (2)');
     await replayed(primary.url, standby.url);
     await primary.kill();
@@ -230,6 +223,29 @@ describeWith('postgres18', 'a failover of postgres18', () => {
     const after = await sourceOf(withDatabase(standby.url, made.name));
     expect(await after.identity(never)).toBe(identity);
     expect((await followedFrom(after, run, shapes, place)).rows.flat()).toEqual([2, 3]);
+    await primary.restart();
+  }, 120_000);
+
+  test('is refused where the promoted server lacks what was applied already', async () => {
+    await using primary = await ownServer('postgres18');
+    await using made = await freshSql(primary.url);
+    await made.query('CREATE TABLE t (id int PRIMARY KEY)');
+    await using standby = await standbyOf(primary, 'postgres18', ['-c', 'sync_replication_slots=on']);
+    const source = await sourceOf(made.url, { failover: true }), shapes = await source.shapes(every, never), run = unique('r');
+    let { place } = await copiedAndFollowed(source, run, shapes, () => made.query('INSERT INTO t VALUES (1)'));
+    place = await takenOver(source, run, shapes, place, { primary, standby });
+    await replayed(primary.url, standby.url);
+    const kept = place;
+    await standby.kill();
+    await made.query('INSERT INTO t VALUES (2)');
+    ({ place } = await followedFrom(source, run, shapes, place));
+    await primary.kill();
+    await standby.restart();
+    await textRows(standby.url, 'SELECT pg_promote(true)');
+    const after = await sourceOf(withDatabase(standby.url, made.name));
+    await textRows(withDatabase(standby.url, made.name), 'INSERT INTO t VALUES (3)');
+    await expect(followedFrom(after, run, shapes, place)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining(place.position) });
+    expect((await followedFrom(after, run, shapes, kept)).rows.flat()).toEqual([3]);
     await primary.restart();
   }, 120_000);
 
@@ -245,4 +261,14 @@ describeWith('postgres18', 'a failover of postgres18', () => {
 async function replayed(primary: string, standby: string): Promise<void> {
   const [{ end }] = await textRows(primary, 'SELECT pg_current_wal_flush_lsn()::text AS end') as [{ end: string }];
   for (let there = 'f'; there !== 't';) [{ there }] = await textRows(standby, `SELECT (pg_last_wal_replay_lsn() >= '${end}'::pg_lsn)::text::char AS there`) as [{ there: string }];
+}
+
+/** Follows until the standby has the slot: it takes it over once that has come to where the standby began. */
+async function takenOver(source: Follows, run: string, shapes: readonly Shape[], start: LogPlace, { primary, standby }: { readonly primary: OwnServer; readonly standby: OwnServer }): Promise<LogPlace> {
+  for (let place = start;;) {
+    ({ place } = await followedFrom(source, run, shapes, place));
+    source.log.confirm(place.position);
+    await textRows(primary.url, 'SELECT pg_log_standby_snapshot()');
+    if ((await textRows(standby.url, 'SELECT 1 FROM pg_replication_slots WHERE synced AND NOT temporary AND failover')).length > 0) return place;
+  }
 }

@@ -43,6 +43,7 @@ async function* connected(login: Login, job: FollowJob, options: FollowOptions, 
     await refuseGiven(aside, job.shapes, options.keeping, signal);
     const slot = await freeSlot(aside, job, options.keeping.slot, signal);
     sender = await Session.open({ ...login, replication: 'database' }, 'source', signal);
+    await refuseForked(sender, job, lsnOf(slot.confirmed!), signal);
     stream = new WalStream(startSql(job, options.keeping), { bytes: job.bytes, confirmed: () => greater(options.confirmed(), lsnOf(slot.confirmed!)) });
     // The connection outlives an abort for as long as the last confirmation takes.
     const over = sender.run(stream, neverAborted).then(() => undefined, (error: unknown) => error);
@@ -180,6 +181,27 @@ async function freeSlot(aside: Session, { run, from }: FollowJob, name: string, 
     if (attempt === 50) throw inUse(name, undefined, slot.activePid);
     await aside.query('SELECT pg_sleep(0.1)', signal);
   }
+}
+
+/**
+ * After a failover the promoted server may lack what was applied already, and the changes that it makes in their stead would be
+ * passed over as known. It has the old timeline up to the fork (PostgreSQL manual, "Streaming Replication Protocol":
+ * TIMELINE_HISTORY). A slot that was confirmed after the fork was confirmed by a run that had gone on from there.
+ */
+async function refuseForked(sender: Session, { run, from }: FollowJob, confirmed: bigint, signal: AbortSignal): Promise<void> {
+  const [[, timeline]] = await sender.query('IDENTIFY_SYSTEM', signal);
+  if (timeline === '1') return;
+  const [[, history]] = await sender.query(`TIMELINE_HISTORY ${timeline}`, signal);
+  const [, fork] = /(?:^|\n)\d+\t([0-9A-F]+\/[0-9A-F]+)[^\n]*\n*$/i.exec(textOf(history!)) ?? [];
+  if (fork === undefined || lsnOf(from.position) <= lsnOf(fork) || confirmed > lsnOf(fork)) return;
+  throw new DsyncError('refused', `the source was promoted at ${fork} and lacks changes that this run has applied, up to ${from.position}: they were lost with the old server`, {
+    remedy: `bring the old server back, or start over: dsync cleanup ${run}, then dsync sync --live; synchronized_standby_slots keeps a run from getting ahead of its standbys`,
+  });
+}
+
+/** The history comes as text, or as bytea. */
+function textOf(history: string): string {
+  return history.startsWith('\\x') ? Buffer.from(history.slice(2), 'hex').toString('utf8') : history;
 }
 
 /** Where the user may not, the log is read on as other programs write it. */
