@@ -204,13 +204,16 @@ function textOf(history: string): string {
   return history.startsWith('\\x') ? Buffer.from(history.slice(2), 'hex').toString('utf8') : history;
 }
 
-/** Where the user may not, the log is read on as other programs write it. */
+/**
+ * Lets an idle slot move: a commit of ours, and, from 16 on, the record at which decoding may begin anew, which the server
+ * writes by itself only every 15 s. What the user may not, or a standby can't, is left out: the log is read on as others write it.
+ */
 function heartbeat(aside: Session, reader: Reader, millis: number): NodeJS.Timeout {
-  const timer = setInterval(() => {
+  const beats = new Set(["SELECT pg_logical_emit_message(true, 'dsync', '')", 'SELECT pg_log_standby_snapshot()']);
+  return setInterval(() => {
     if (performance.now() - reader.changedAt < millis) return;
-    aside.query("SELECT pg_logical_emit_message(true, 'dsync', '')", neverAborted).catch(() => clearInterval(timer));
+    for (const beat of beats) aside.query(beat, neverAborted).catch(() => beats.delete(beat));
   }, millis);
-  return timer;
 }
 
 function lost(run: string, slot: string, error: unknown): DsyncError {

@@ -18,7 +18,7 @@ export interface LogOptions {
 
 /** The log by logical decoding (pgoutput). Positions are LSNs: where a transaction's commit ends. Its sessions are opened when needed. */
 export function openLog(login: Login, openSnapshot: (freeze: Freeze, signal: AbortSignal) => Promise<Snapshot>, options: LogOptions = {}): ChangeLog & AsyncDisposable {
-  const { slotSeconds = 60, heartbeatMillis = 10_000, keeping } = options;
+  const { slotSeconds = 60, heartbeatMillis = 5000, keeping } = options;
   const sessions = new Pool(1, (signal) => Session.open(login, 'source', signal));
   const grows = growth();
   let confirmed = 0n;
