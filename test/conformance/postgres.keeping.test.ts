@@ -1,5 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { postgres } from '../../src/connectors/postgres/connector.js';
+import { openLog } from '../../src/connectors/postgres/log.js';
+import { loginOf } from '../../src/connectors/postgres/login.js';
 import type { ChangeLog, Finding, LogKeeping, LogPlace, LogRow, OpenOptions, Pin, Shape, Source } from '../../src/contract.js';
 import { describeWith, freshDatabase, freshSql, ownServer, withDatabase, type FreshDatabase, type OwnServer } from '../servers/index.js';
 import { textRows } from '../servers/sql.js';
@@ -162,6 +164,7 @@ describeWith('postgres18', 'a standby of postgres18', () => {
     await replayed(primary.url, standby.url);
     const source = await sourceOf(url, { publication: 'dsync' }), run = unique('r');
     expect(codesOf(await source.log.check(shapes, never))).toEqual(['info standby']);
+    await expectUnheard(url, shapes);
     const telling = setInterval(() => void textRows(primary.url, 'SELECT pg_log_standby_snapshot()').catch(() => undefined), 300);
     const { copied, followed, place } = await copiedAndFollowed(source, run, shapes, async () => {
       clearInterval(telling);
@@ -256,6 +259,17 @@ describeWith('postgres18', 'a failover of postgres18', () => {
     expect(await source.log.check(await source.shapes(every, never), never)).toMatchObject([{ code: 'failover-slot', error: 'usage' }]);
   });
 });
+
+/** A primary that has just told of its transactions by itself is asked again. */
+async function expectUnheard(url: string, shapes: readonly Shape[]): Promise<void> {
+  const hasty = openLog(loginOf(url), () => { throw new Error('unused'); }, { slotSeconds: 0.5, keeping: { publication: 'dsync' } }), run = unique('r');
+  onTestFinished(() => hasty[Symbol.asyncDispose]());
+  for (let failure: { code?: string; remedy?: string } = {}; failure.code !== 'not-ready';) {
+    failure = await hasty.pin(run, shapes, () => undefined, never).then(() => expect.fail('a snapshot out of nothing'), (error: { code?: string; remedy?: string }) => error);
+    if (failure.code === 'not-ready') expect(failure.remedy).toContain('SELECT pg_log_standby_snapshot()');
+    await hasty.unpin(run, never);
+  }
+}
 
 /** All that the primary has committed can be read on the standby. */
 async function replayed(primary: string, standby: string): Promise<void> {
