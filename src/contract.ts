@@ -323,6 +323,11 @@ export interface ChangeLog {
   head(signal: AbortSignal): Promise<Position>;
   /** Is `position` at or after `goal`? */
   reached(position: Position, goal: Position): boolean;
+  /**
+   * Is this server, which is not the one that `identity` names, its successor: with all that the other had in its log up to
+   * `position`, and what follows? Absent where that can't be proven.
+   */
+  succeeds?(identity: string, position: Position, signal: AbortSignal): Promise<boolean>;
   /** The log before `position` may go: called only when the state store has it on disk. Takes effect soon, not at once. */
   confirm(position: Position): void;
   /** How much of the log is kept from `position` on (where it is held, because of this run), and for how long that stays; what is unknown is absent. */

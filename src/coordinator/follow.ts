@@ -1,5 +1,6 @@
 import type { ChangeLog, LogPlace, RunState, Source } from '../contract.js';
 import { DsyncError } from '../errors.js';
+import { refuseAhead } from './continuity.js';
 import { Lanes } from './lanes.js';
 import { throughLosses } from './losses.js';
 import { enter, reject, type Run } from './run.js';
@@ -26,12 +27,14 @@ interface Tally { changes: number }
 
 async function followOnce(run: Run, start: LogPlace, tally: Tally): Promise<never> {
   const log = logOf(run.source), stop = new AbortController(), signal = AbortSignal.any([run.signal, stop.signal]);
+  const places = await run.destination.lanes!(run.id, signal);
+  await refuseAhead(run.id, log, [start, ...places.values()], signal);
   const lanes = new Lanes({
     run: run.id, mappings: run.mappings, destination: run.destination, reached: log.reached, bytes: Math.min(run.config.memoryBytes / 2, waitingBytes), signal,
     applied: (changes) => { tally.changes += changes; },
     rejected: (mapping, rows) => reject(run, mapping, rows),
     failed: (error) => stop.abort(error),
-  }, await run.destination.lanes!(run.id, signal), start);
+  }, places, start);
   const saver = new Saver(run, log, lanes, tally, (error) => stop.abort(error));
   try {
     for await (const message of log.follow({ run: run.id, shapes: run.mappings.map((mapping) => mapping.source), from: lanes.place, bytes: messageBytes }, signal)) {

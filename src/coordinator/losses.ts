@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { patient } from '../destination/retry.js';
 import { DsyncError, messageOf } from '../errors.js';
+import { isSameSource } from './continuity.js';
 import { reopenSource } from './ends.js';
 import type { Run } from './run.js';
 
@@ -25,10 +26,9 @@ export async function throughLosses<T>(run: Run, gone: () => number, action: () 
 }
 
 async function replaceSource(run: Run): Promise<void> {
-  const identity = run.store.load(run.id)!.sourceIdentity;
   await Promise.resolve(run.source[Symbol.asyncDispose]()).catch(() => undefined);
   run.source = await reopenSource(run.config, run);
-  if ((await run.source.identity(run.signal)) !== identity) throw otherEnd('source', run.id);
+  if (!(await isSameSource(run.store.load(run.id)!, run.source, run.signal))) throw otherEnd('source', run.id);
 }
 
 export function otherEnd(end: 'source' | 'destination', run: string): DsyncError {

@@ -1,6 +1,7 @@
 import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
+import { isSameSource } from './continuity.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import { follow, logOf, startOf } from './follow.js';
 import { otherEnd, throughLosses } from './losses.js';
@@ -189,7 +190,7 @@ function report(end: 'source' | 'destination', findings: readonly Finding[], por
 }
 
 async function refuseOtherEnds(state: RunState, source: Source, destination: Destination, signal: AbortSignal): Promise<void> {
-  if ((await source.identity(signal)) !== state.sourceIdentity) throw otherEnd('source', state.run);
+  if (!(await isSameSource(state, source, signal))) throw otherEnd('source', state.run);
   if ((await destination.identity(signal)) !== state.destinationIdentity) throw otherEnd('destination', state.run);
 }
 

@@ -32,6 +32,7 @@ async function roleOf(end: SqlEnd, titles: readonly string[]): Promise<Granted> 
   const role = `least_${process.pid}_${count++}`, isPostgres = end.dialect === 'postgres', url = new URL(end.url), database = url.pathname.slice(1);
   const statements = statementsOf(isPostgres ? 'postgres' : 'mysql');
   const chosen = titles.flatMap((title) => statements.get(title) ?? expect.fail(`the page has no part '${title}'`));
+  if (isPostgres) await end.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`);
   await end.query(isPostgres ? `CREATE ROLE ${role} LOGIN PASSWORD 'least'` : `CREATE USER ${role} IDENTIFIED BY 'least'`);
   for (const statement of chosen) await end.query(statement.replaceAll('shop_owner', `${database}_owner`).replace(/\bshop\b/g, database).replace(/\bdsync\b/g, role));
   onTestFinished(async () => { for (const statement of isPostgres ? [`DROP OWNED BY ${role} CASCADE`, `DROP ROLE ${role}`] : [`DROP USER ${role}`]) await end.query(statement); });

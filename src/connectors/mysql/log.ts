@@ -10,11 +10,12 @@ import { binlogPlace } from './snapshot.js';
 export interface LogPorts {
   readonly control: Session;
   readonly open: (signal: AbortSignal) => Promise<Session>;
+  readonly identity: (signal: AbortSignal) => Promise<string>;
   readonly snapshot: (shapes: readonly Shape[], signal: AbortSignal) => Promise<Snapshot>;
 }
 
 /** The binary log. Nothing is made in the server: it keeps its log for as long as its own settings say. */
-export function changeLog({ control, open, snapshot }: LogPorts): ChangeLog {
+export function changeLog({ control, open, identity, snapshot }: LogPorts): ChangeLog {
   // A server may begin to count GTIDs while a run goes by file and offset: its goals are told in the run's own kind.
   let byFile = false;
   const noted = (position: Position): Position => {
@@ -41,6 +42,7 @@ export function changeLog({ control, open, snapshot }: LogPorts): ChangeLog {
     },
     head: (signal) => head(control, byFile, signal),
     reached,
+    succeeds: async (earlier, position, signal) => succeeds(control, { earlier, here: await identity(signal), position }, signal),
     confirm() {},
     retention: (_run, position, signal) => outlook.retention(position, signal),
     look: (signal) => outlook.look(signal),
@@ -53,6 +55,14 @@ function exactPosition({ exact, position, how }: Moment): Position {
   throw new DsyncError('not-ready', exact ? `the snapshot's place in the binary log can't be had (${how})` : `the snapshot is not of one moment (${how}): the changes after it can't be told`, {
     remedy: 'turn the binary log on, GRANT RELOAD, REPLICATION CLIENT ON *.* to the user (MariaDB: RELOAD, BINLOG MONITOR), and leave out tables without transactions',
   });
+}
+
+/** A replica of the very server that is meant: it has all of its transactions that were applied, and keeps those that were not. MariaDB's GTIDs don't name a server for good. */
+async function succeeds(control: Session, { earlier, here, position }: { readonly earlier: string; readonly here: string; readonly position: Position }, signal: AbortSignal): Promise<boolean> {
+  const [[, server, database] = [], [, , own] = []] = [earlier, here].map((text) => /^mysql:([0-9a-f-]{36})(.*)$/.exec(text) ?? []);
+  if (server === undefined || database !== own || filePlaceOf(position) || !position.includes(server)) return false;
+  const [[on, ...sets]] = await control.rows("SELECT @@global.gtid_mode = 'ON', @@global.gtid_purged, @@global.gtid_executed", signal), [purged, executed] = sets.map((set) => set!.replace(/\s/g, ''));
+  return on === '1' && reached(position, purged) && reached(executed, position);
 }
 
 /** A GTID set where the server has one, else, or if it is asked for, `file:offset`. */

@@ -41,7 +41,7 @@ export async function openSource(address: Address, options: OpenOptions): Promis
     },
     formats: () => ['delimited', 'values'],
     snapshot,
-    log: changeLog({ control, open: (signal) => open(signal).catch(lostAs('source-lost')), snapshot }),
+    log: changeLog({ control, identity: (signal) => identityOf(control, address.database, signal), open: (signal) => open(signal).catch(lostAs('source-lost')), snapshot }),
     [Symbol.asyncDispose]: () => control.close(),
   };
 }
