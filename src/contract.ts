@@ -310,6 +310,8 @@ export interface ChangeLog {
   head(signal: AbortSignal): Promise<Position>;
   /** Is `position` at or after `goal`? */
   reached(position: Position, goal: Position): boolean;
+  /** Bytes of log between a position and its end, other programs' included; undefined where it can't be told. */
+  distance?(position: Position, signal: AbortSignal): Promise<number | undefined>;
   /** The log before `position` may go: called only when the state store has it on disk. Takes effect soon, not at once. */
   confirm(position: Position): void;
   /** How much of the log is kept because of this run, and for how long what follows `position` stays; what is unknown is absent. */
@@ -490,7 +492,9 @@ export type Event =
   | { readonly kind: 'mended'; readonly namespace: string; readonly upserted: number; readonly deleted: number; readonly recopied: boolean }
   | { readonly kind: 'verified'; readonly verification: NamespaceVerification }
   /** The log is applied up to here, by so many changes in this process. `behindSeconds` is absent while it is unknown. */
-  | { readonly kind: 'followed'; readonly changes: number; readonly place: LogPlace; readonly behindSeconds?: number };
+  | { readonly kind: 'followed'; readonly changes: number; readonly place: LogPlace; readonly behindSeconds?: number; readonly behindBytes?: number }
+  /** This table is no longer followed as the others are, and why; without `table`: it is again. */
+  | { readonly kind: 'table'; readonly namespace: string; readonly table?: TableState };
 
 export type Emit = (event: Event) => void;
 
@@ -566,7 +570,14 @@ export interface RunState {
   readonly summary?: unknown;
 }
 
-export interface RunLog { readonly pin?: Pin; readonly place?: LogPlace }
+/** `tables`: those that are not followed as the others are, by namespace; in an update null takes one out. */
+export interface RunLog { readonly pin?: Pin; readonly place?: LogPlace; readonly tables?: Readonly<Record<string, TableState | null>> }
+
+/**
+ * - `paused`: its changes are passed over, by the user's wish or because they can't be applied (`failed`)
+ * - `resync`: it is to be made equal to the source anew, and then followed from there
+ */
+export interface TableState { readonly state: 'paused' | 'resync'; readonly why?: string; readonly failed?: boolean }
 
 /** What a process asks of the one that has the run, and what came of it. `answer` is absent until then. */
 export interface RunRequest {

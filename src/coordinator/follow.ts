@@ -100,6 +100,9 @@ class Saver {
   readonly #tally: Tally;
   readonly #timers: readonly NodeJS.Timeout[];
   #saved = '';
+  /** The latest answer: the log is asked anew once it has come. */
+  #behindBytes: number | undefined;
+  #asking = false;
 
   constructor(run: Run, log: ChangeLog, lanes: Lanes, tally: Tally, failed: (error: unknown) => void) {
     [this.#run, this.#log, this.#lanes, this.#tally] = [run, log, lanes, tally];
@@ -116,7 +119,16 @@ class Saver {
       this.#saved = text;
     }
     const behindSeconds = isIdle ? 0 : this.at === undefined ? undefined : Math.max(0, (Date.now() - this.at) / 1000);
-    emit({ kind: 'followed', changes: this.#tally.changes, place, ...(behindSeconds !== undefined && { behindSeconds }) });
+    void this.#ask();
+    const behindBytes = this.#behindBytes;
+    emit({ kind: 'followed', changes: this.#tally.changes, place, ...(behindSeconds !== undefined && { behindSeconds }), ...(behindBytes !== undefined && { behindBytes }) });
+  }
+
+  async #ask(): Promise<void> {
+    if (this.#asking) return;
+    this.#asking = true;
+    this.#behindBytes = await this.#log.distance?.(this.#lanes.place.position, this.#run.signal).catch(() => undefined);
+    this.#asking = false;
   }
 
   stop(): void {

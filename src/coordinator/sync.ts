@@ -10,11 +10,13 @@ import { filtersOf, selectionOf, targetsOf } from './route.js';
 import type { Run } from './run.js';
 import { adaptAll, agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
 import { tallying, type Tally } from './tally.js';
+import { telling } from './vitals.js';
 
 /** The whole way of a new run: check → plan → copy → finish → verify. */
 export async function sync(config: RunConfig, ports: Ports): Promise<RunReport> {
   await using _lock = await ports.store.lock(ports.flow);
-  const tally = tallying(ports.emit);
+  using vitals = telling(ports.store);
+  const tally = tallying((event) => { vitals.take(event); ports.emit(event); });
   const inner: Ports = { ...ports, emit: tally.emit };
   const id = ports.newRunId();
   return await withEnds(config, inner, async (source, destination) => {
@@ -31,7 +33,8 @@ export async function sync(config: RunConfig, ports: Ports): Promise<RunReport> 
 /** Goes on with an interrupted run, under a new moment of the source; what the old one left behind is mended at the end. */
 export async function resume(state: RunState, config: RunConfig, ports: Ports): Promise<RunReport> {
   await using _lock = await ports.store.lock(state.flow);
-  const tally = tallying(ports.emit);
+  using vitals = telling(ports.store);
+  const tally = tallying((event) => { vitals.take(event); ports.emit(event); });
   const inner: Ports = { ...ports, emit: tally.emit };
   tally.emit({ kind: 'run', run: state.run, flow: state.flow, resumed: true });
   return await withEnds(config, inner, async (source, destination) => {

@@ -39,6 +39,7 @@ export function changeLog({ control, open, snapshot }: LogPorts): ChangeLog {
     },
     head: (signal) => head(control, byFile, signal),
     reached,
+    distance: async (position, signal) => (await retention(control, position, signal)).bytes,
     confirm() {},
     retention: (_run, position, signal) => retention(control, position, signal),
     async unpin() {},

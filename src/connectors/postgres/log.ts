@@ -32,6 +32,7 @@ export function openLog(login: Login, openSnapshot: (freeze: Freeze, signal: Abo
     follow: (job, signal) => follow(login, job, { confirmed: () => confirmed, heartbeatMillis }, signal),
     head: (signal) => sessions.use(signal, (session) => head(session, signal)),
     reached: (position, goal) => lsnOf(position) >= lsnOf(goal),
+    distance: (position, signal) => sessions.use(signal, async (session) => Number((await session.query(`SELECT greatest(0, pg_wal_lsn_diff(${end}, $1::pg_lsn))`, signal, [position]))[0][0])),
     confirm(position) {
       if (lsnOf(position) > confirmed) confirmed = lsnOf(position);
     },
@@ -48,12 +49,15 @@ async function head(session: Session, signal: AbortSignal): Promise<Position> {
   return position!;
 }
 
+/** Where the log ends, flushed or not. */
+const end = 'CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END';
+
 /** How long the log stays depends on how fast it grows: unknown here. */
 async function retention(session: Session, run: string, signal: AbortSignal): Promise<{ readonly bytes?: number }> {
   const slot = await findSlot(session, run, signal);
   if (!slot || slot.lost) throw historyLost(run, `the replication slot ${pinName(run)} ${slot ? 'was invalidated' : 'is not there'}`);
   const [[bytes]] = await session.query(`
-    SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)
+    SELECT pg_wal_lsn_diff(${end}, restart_lsn)
     FROM pg_replication_slots WHERE slot_name = $1`, signal, [pinName(run)]);
   return bytes === null ? {} : { bytes: Number(bytes) };
 }
