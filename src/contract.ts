@@ -297,7 +297,8 @@ export interface ChangeLog {
   /**
    * Makes the source keep its log for this run, and freezes the very moment at which it begins: `moment.position` is exactly
    * what the snapshot shows. `save` has the pin on disk when it returns: it is called before anything is made, and once more
-   * with the position. Called again for a run whose pin stands, it freezes a later moment, whose position is exact as well.
+   * with the position. Called again for a run whose pin stands, it freezes a later moment, whose position is exact as well;
+   * tables among `shapes` that are new to the run are in the log from then on.
    */
   pin(run: string, shapes: readonly Shape[], save: (pin: Pin) => void, signal: AbortSignal): Promise<Snapshot>;
   /**
@@ -327,6 +328,8 @@ export interface FollowJob {
   readonly from: LogPlace;
   /** About the size at which a message of changes is closed. */
   readonly bytes: number;
+  /** Tables, by namespace, that are further than `from`: what happened to them up to this position, their shapes too, is left out (and counted in places). */
+  readonly since?: ReadonlyMap<string, Position>;
 }
 
 /**
@@ -464,6 +467,12 @@ export interface Destination extends AsyncDisposable {
   apply?(run: string, work: LaneWork, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
   /** The place of each lane, as it was committed; empty before the first. */
   lanes?(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>>;
+  /**
+   * Makes in the target what was made in the source: its mapping's columns become those of `source`. Adds, drops and widens columns, and
+   * returns the new mapping. What is so already is left: it may be called again, whatever became of an earlier call. Fails with
+   * `refused`, before anything is changed, naming what it can't do. Absent where a table has no columns to alter.
+   */
+  alter?(run: string, mapping: Mapping, source: Shape, signal: AbortSignal): Promise<Mapping>;
   /** Removes all that dsync keeps here for a run, staging tables of `mappings` included, and `_dsync` with the last one. */
   forget(run: string, mappings: readonly Mapping[], signal: AbortSignal): Promise<void>;
 }
@@ -570,14 +579,28 @@ export interface RunState {
   readonly summary?: unknown;
 }
 
-/** `tables`: those that are not followed as the others are, by namespace; in an update null takes one out. */
-export interface RunLog { readonly pin?: Pin; readonly place?: LogPlace; readonly tables?: Readonly<Record<string, TableState | null>> }
+/** By namespace, where there is something to say; in an update null takes one out. */
+export interface RunLog {
+  readonly pin?: Pin;
+  readonly place?: LogPlace;
+  /** Tables that are not followed as the others are. */
+  readonly tables?: Readonly<Record<string, TableState | null>>;
+  /** Shapes before whose first row the run has stopped: it goes on with them once the destination fits. */
+  readonly stops?: Readonly<Record<string, string | null>>;
+  /** The shape of a table in the log, where it is not its mapping's: some of its columns are not taken. */
+  readonly shapes?: Readonly<Record<string, Shape | null>>;
+}
 
 /**
  * - `paused`: its changes are passed over, by the user's wish or because they can't be applied (`failed`)
- * - `resync`: it is to be made equal to the source anew, and then followed from there
+ * - `resync`: its changes are passed over until it is made equal to the source anew
+ *   (`fresh`, of both: it was never copied)
+ * - `since`: it is equal to the source as of this position: what happened before is passed over
  */
-export interface TableState { readonly state: 'paused' | 'resync'; readonly why?: string; readonly failed?: boolean }
+export type TableState =
+  | { readonly state: 'paused'; readonly why?: string; readonly failed?: boolean; readonly fresh?: boolean }
+  | { readonly state: 'resync'; readonly why?: string; readonly fresh?: boolean }
+  | { readonly state: 'since'; readonly position: Position };
 
 /** What a process asks of the one that has the run, and what came of it. `answer` is absent until then. */
 export interface RunRequest {

@@ -61,6 +61,7 @@ const storedSchema = z.object({
   concurrency: z.number(), memoryBytes: z.number(), batchBytes: z.number().optional(), batchRows: z.number().optional(),
   rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(),
   verifyWith: settingsSchema.shape.verifyWith.unwrap().default('auto'), live: z.boolean().default(false),
+  onDdl: settingsSchema.shape.onDdl.unwrap().default('stop'),
 });
 
 export type StoredConfig = Readonly<z.output<typeof storedSchema>>;
@@ -73,7 +74,7 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, live: all.live,
+    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, live: all.live, onDdl: all.onDdl,
   };
 }
 

@@ -26,6 +26,7 @@ export const flags = {
   verify: { spelling: '--no-verify', meaning: 'leave out the comparison of both ends after the copy', usual: 'true' },
   verifyWith: { spelling: '--verify-with <way>', meaning: 'how both ends are compared: rows (read all of them), digests (computed in the servers; rows of what differs only) or auto (digests where an end is more than 5 ms away)', usual: 'auto' },
   live: { spelling: '--live', meaning: 'after the copy go on with what changes in the source, until it is stopped', usual: 'false' },
+  onDdl: { spelling: '--on-ddl <way>', meaning: 'what a live run does where a table changes its shape: stop, apply (added, dropped and widened columns, new tables) or ignore (new columns are not taken)', usual: 'stop' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },

@@ -22,6 +22,7 @@ export const settingsSchema = z.strictObject({
   verify: z.boolean().describe('compare both ends after the copy'),
   verifyWith: z.enum(['auto', 'rows', 'digests']).describe(flags.verifyWith.meaning),
   live: z.boolean().describe(flags.live.meaning),
+  onDdl: z.enum(['stop', 'apply', 'ignore']).describe(flags.onDdl.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
   logFile: z.string().min(1).describe(flags.logFile.meaning),
@@ -33,7 +34,7 @@ export type Settings = z.output<typeof settingsSchema>;
 /** What holds where neither a flag nor the file says otherwise. */
 export const defaults = {
   namespaces: [], exclude: [], where: {}, acceptLoss: [],
-  existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, verifyWith: flags.verifyWith.usual, live: false, json: false,
+  existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, verifyWith: flags.verifyWith.usual, live: false, onDdl: flags.onDdl.usual, json: false,
 } as const satisfies Settings;
 
 /** Settings as text, given by a flag or in the file; a number counts as its digits. */

@@ -24,7 +24,11 @@ export interface RunConfig {
   readonly verifyWith?: VerifyWith;
   /** Go on after the copy: apply what changes in the source until the run is stopped. */
   readonly live: boolean;
+  /** What becomes of a table whose shape changes while it is followed. */
+  readonly onDdl: OnDdl;
 }
+
+export type OnDdl = 'stop' | 'apply' | 'ignore';
 
 /** What a command is given besides its configuration. */
 export interface Ports {

@@ -9,7 +9,7 @@ export interface NamespaceProgress {
   /** Absent if nobody knows. Grows when more rows come than were estimated. */
   estimate: number | undefined;
   exceeded: boolean;
-  state: 'waiting' | 'copying' | 'copied' | 'verifying' | 'done' | TableState['state'];
+  state: 'waiting' | 'copying' | 'copied' | 'verifying' | 'done' | 'paused' | 'resync';
   /** Why it is paused. */
   why?: string;
   tasksLeft: number;
@@ -64,7 +64,7 @@ export class Progress {
       case 'compared': Object.assign(this.#of(event.namespace), { state: 'verifying', parts: event.parts, ofParts: Math.max(event.of, event.parts) }); break;
       case 'verified': this.#of(event.verification.namespace).state = 'done'; break;
       case 'followed': this.followed = event; break;
-      case 'table': Object.assign(this.#of(event.namespace), event.table ?? { state: 'done', why: undefined }); break;
+      case 'table': Object.assign(this.#of(event.namespace), apartOf(event.table)); break;
       default:
     }
   }
@@ -133,6 +133,10 @@ export interface Followed { readonly changes: number; readonly behindSeconds?: n
 function grow(one: NamespaceProgress): void {
   one.estimate = Math.ceil(one.rows * 1.1) + 1;
   one.exceeded = true;
+}
+
+function apartOf(table: TableState | undefined): Pick<NamespaceProgress, 'state' | 'why'> {
+  return table === undefined || table.state === 'since' ? { state: 'done', why: undefined } : { state: table.state, why: table.why };
 }
 
 function known(estimate: number | undefined): number | undefined {

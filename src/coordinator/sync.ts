@@ -1,11 +1,12 @@
 import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
+import { Apart } from './apart.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
-import { openDestination, openOptions, openSource } from './ends.js';
-import { follow, logOf, startOf } from './follow.js';
+import { logOf, openDestination, openOptions, openSource } from './ends.js';
+import { follow, startOf } from './follow.js';
 import { otherEnd, throughLosses } from './losses.js';
 import { runInOneMoment } from './moment.js';
-import { unreadable } from './prove.js';
+import { notComparable, unreadable } from './prove.js';
 import { filtersOf, selectionOf, targetsOf } from './route.js';
 import type { Run } from './run.js';
 import { adaptAll, agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
@@ -40,7 +41,8 @@ export async function resume(state: RunState, config: RunConfig, ports: Ports): 
   return await withEnds(config, inner, async (source, destination) => {
     tally.emit({ kind: 'phase', phase: 'check' });
     await refuseOtherEnds(state, source, destination, ports.signal);
-    await refuseOtherShapes(state, config, source, ports.signal);
+    // The log tells a run that follows what became of its tables.
+    if (state.phase !== 'follow') await refuseOtherShapes(state, config, source, ports.signal);
     if (state.moments.length > 0 && !(await destination.progress(state.run, ports.signal))) throw vanished(state.run);
     announce(state.mappings, inner, source, destination);
     inner.store.update(state.run, { status: 'running', config: inner.storedConfig });
@@ -95,12 +97,24 @@ async function goOn(run: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
   try {
     await run.destination.begin(run.id, run.signal);
     if (phase !== 'follow') await throughMoments(run, tally);
-    if (run.config.live && isEqual(tally)) await follow(run, startOf(run.store.load(run.id)!));
+    if (run.config.live && isEqual(tally)) {
+      await follow(run, startOf(run.store.load(run.id)!));
+      tellOfLeft(run);
+    }
     return conclude(run, tally);
   } catch (error) {
     const cause = run.signal.aborted ? run.signal.reason : error;
     rememberFailure(run, cause);
     throw cause;
+  }
+}
+
+/** What was not followed to the end is not called equal. */
+function tellOfLeft(run: Run): void {
+  const apart = new Apart(run);
+  for (const mapping of run.mappings) {
+    const state = apart.get(mapping.source.namespace);
+    if (apart.isLeft(mapping.source.namespace)) run.emit({ kind: 'verified', verification: notComparable(mapping, `it is apart (${state?.state}): dsync tables ${run.id} resync ${mapping.source.namespace} makes it equal`) });
   }
 }
 

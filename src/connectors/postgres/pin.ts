@@ -46,7 +46,7 @@ export async function makePin(session: Session, login: Login, pinning: { readonl
   if (!standing) {
     save({ names });
     await publish(session, pinName(run), shapes, signal);
-  }
+  } else await publishMore(session, pinName(run), shapes, signal);
   const sender = await Session.open({ ...login, replication: 'database' }, 'source', signal);
   try {
     const slot = standing ? `${pinName(run).slice(0, 54)}_${sender.processId}` : pinName(run);
@@ -64,6 +64,13 @@ async function publish(session: Session, name: string, shapes: readonly Shape[],
   const generated = session.versionNumber >= 180000 ? ', publish_generated_columns = stored' : '';
   await session.query(`DROP PUBLICATION IF EXISTS ${quoted(name)}`, signal);
   await session.query(`CREATE PUBLICATION ${quoted(name)}${shapes.length > 0 ? ` FOR TABLE ${shapes.map((shape) => `ONLY ${qualified(shape)}`).join(', ')}` : ''} WITH (publish_via_partition_root = true${generated})`, signal);
+}
+
+/** Tables that have come to the run since: their changes are in the log from then on. */
+async function publishMore(session: Session, name: string, shapes: readonly Shape[], signal: AbortSignal): Promise<void> {
+  const published = new Set((await session.query('SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1', signal, [name])).map(([schema, table]) => JSON.stringify([schema, table])));
+  const more = shapes.filter((shape) => !published.has(JSON.stringify([shape.schema, shape.name])));
+  if (more.length > 0) await session.query(`ALTER PUBLICATION ${quoted(name)} ADD TABLE ${more.map((shape) => `ONLY ${qualified(shape)}`).join(', ')}`, signal);
 }
 
 /** The server waits for all transactions that have written and are open: after so many seconds it is said which they are. */
