@@ -1,7 +1,10 @@
 import type { Change, Column, LogRow, Mapping, Row, Shape } from '../contract.js';
-import { DsyncError } from '../errors.js';
+import { DsyncError, type ErrorCode } from '../errors.js';
 import type { Run } from './run.js';
 import { refuseLosses } from './tables.js';
+
+/** Errors that the user can mend in the destination: a column that others depend on, a right that is missing. */
+const ofTheTable: readonly ErrorCode[] = ['refused', 'denied', 'data', 'not-ready', 'internal'];
 
 /** How a table goes on whose shape has changed in the source. */
 export interface Reshaped {
@@ -26,7 +29,7 @@ export async function reshaped(run: Run, mapping: Mapping, shape: Shape): Promis
     if (onDdl === 'apply' && run.destination.alter) return { mapping: accepted(run, await run.destination.alter(run.id, mapping, shape, run.signal)), stale };
     if (onDdl === 'apply' || run.store.load(run.id)?.log?.stops?.[namespace] === spelled(shape)) return { mapping: accepted(run, await fitting(run, mapping, shape)), stale };
   } catch (error) {
-    if (!(error instanceof DsyncError && error.code === 'refused')) throw error;
+    if (!(error instanceof DsyncError && ofTheTable.includes(error.code))) throw error;
     throw waiting(run, known.source, shape, error);
   }
   throw waiting(run, known.source, shape);

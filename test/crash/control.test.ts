@@ -36,6 +36,75 @@ for (const [from, to] of pairs) {
     });
   });
 
+  describeEnds([from, to], `${from} to ${to}, shapes that change in a run that applies them`, () => {
+    it('are made in the destination: added, dropped and widened columns, and new tables, through kills', async () => {
+      await using scene = await liveScene(from, to);
+      const { source, destination } = ends(scene), wide = from === 'mariadb' ? 'MODIFY v bigint' : 'ALTER v TYPE bigint';
+      const writing = async (what: string) => { for (let id = 1; id < 40; id++) await source.query(`UPDATE items SET note = '${what} ${id}' WHERE id = ${id}`); };
+      const first = await following(scene, '--live', '--on-ddl', 'apply');
+      await writing('before');
+      await source.query("ALTER TABLE items ADD COLUMN more varchar(20) DEFAULT 'by default'");
+      await writing('added');
+      await scene.killAt(first, [{ says: /items: resync: it changed its shape \(added more/ }]);
+      await source.query(`ALTER TABLE pairs ${wide}`);
+      await source.query('UPDATE pairs SET v = 5000000000 WHERE tenant = 0');
+      const second = await following(scene);
+      await eventually(async () => expect((await destination.query('SELECT max(v) AS v FROM pairs'))[0]!.v).toBe('5000000000'));
+      await source.query('ALTER TABLE words DROP COLUMN n');
+      await source.query("INSERT INTO words (word) VALUES ('without n')");
+      await source.query("UPDATE items SET more = 'later' WHERE id < 5");
+      second.kill('SIGKILL');
+      await second.ended;
+      await source.query('CREATE TABLE later (id int PRIMARY KEY, v int)');
+      await source.query('INSERT INTO later VALUES (1, 1), (2, 2), (3, 3)');
+      const last = await following(scene);
+      await eventually(async () => expect(await destination.query('SELECT count(*) AS n FROM later')).toEqual([{ n: '3' }]));
+      await source.query('UPDATE later SET v = 20 WHERE id = 2');
+      const later: Table = { name: 'later', key: [0], count: 0, columns: [{ name: 'id', type: 'int' }, { name: 'v', type: 'int' }], row: () => [] };
+      const tables = changed(scene, 'items', ['id', 'n', 'note', 'pad', 'more']).map((table) => (table.name === 'words' ? { ...table, columns: [table.columns[0]!] } : table));
+      await becomesEqual(scene, [...tables, later]);
+      expect(Object.keys((await destination.query('SELECT * FROM words LIMIT 1'))[0]!)).toEqual(['word']);
+      await stopped(last);
+    });
+
+    it('stop it where they can not be applied, before the first row', async () => {
+      await using scene = await liveScene(from, to);
+      const { source, destination } = ends(scene), change = from === 'mariadb' ? 'MODIFY n varchar(40)' : 'ALTER n TYPE varchar(40)';
+      const running = await following(scene, '--live', '--on-ddl', 'apply');
+      await source.query(`ALTER TABLE words ${change}`);
+      await source.query("UPDATE words SET n = 'not a number'");
+      const { by, stderr } = await running.ended;
+      expect([by, stderr]).toEqual([7, expect.stringMatching(/words changed its shape.*can't simply be widened/s)]);
+      await destination.query(to === 'mariadb' ? 'ALTER TABLE words MODIFY n varchar(40)' : 'ALTER TABLE words ALTER n TYPE varchar(40)');
+      const last = await following(scene);
+      await becomesEqual(scene);
+      await stopped(last);
+    });
+  });
+
+  describeEnds([from, to], `${from} to ${to}, shapes that change in a run that ignores them`, () => {
+    it('leave the destination as it is: rows go by the names of their columns', async () => {
+      await using scene = await liveScene(from, to);
+      const { source, destination } = ends(scene);
+      const first = await following(scene, '--live', '--on-ddl', 'ignore');
+      await source.query(`ALTER TABLE items ${from === 'mariadb' ? "ADD COLUMN more varchar(20) DEFAULT 'x' FIRST" : "ADD COLUMN more varchar(20) DEFAULT 'x'"}`);
+      await source.query('ALTER TABLE items DROP COLUMN note');
+      await source.query('UPDATE items SET n = n + 1000 WHERE id < 100');
+      await eventually(async () => expect(await destination.query('SELECT count(*) AS n FROM items WHERE n >= 1000')).toEqual([{ n: '99' }]));
+      first.kill('SIGKILL');
+      await first.ended;
+      await source.query("INSERT INTO items (id, n, pad) VALUES (100000, 7, 'p')");
+      await source.query('DELETE FROM items WHERE id = 5');
+      const last = await following(scene);
+      await becomesEqual(scene, changed(scene, 'items', ['id', 'n', 'pad']));
+      expect(await destination.query('SELECT count(*) AS n FROM items WHERE note IS NOT NULL')).not.toEqual([{ n: '0' }]);
+      expect(await destination.query('SELECT note FROM items WHERE id = 100000')).toEqual([{ note: null }]);
+      await source.query(`ALTER TABLE items ${from === 'mariadb' ? 'MODIFY n varchar(9)' : 'ALTER n TYPE varchar(9)'}`);
+      await source.query("UPDATE items SET n = 'x' WHERE id = 1");
+      expect((await last.ended)).toMatchObject({ by: 7, stderr: expect.stringMatching(/this can't be ignored: n is/) });
+    });
+  });
+
   describeEnds([from, to], `${from} to ${to}, one table of a live run`, () => {
     it('is paused, resumed, resynced and added while the others are followed, through kills', async () => {
       await using scene = await liveScene(from, to);
