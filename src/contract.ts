@@ -310,7 +310,8 @@ export interface ChangeLog {
   /**
    * Makes the source keep its log for this run, and freezes the very moment at which it begins: `moment.position` is exactly
    * what the snapshot shows. `save` has the pin on disk when it returns: it is called before anything is made, and once more
-   * with the position. Called again for a run whose pin stands, it freezes a later moment, whose position is exact as well.
+   * with the position. Called again for a run whose pin stands, it freezes a later moment, whose position is exact as well;
+   * tables among `shapes` that are new to the run are in the log from then on.
    */
   pin(run: string, shapes: readonly Shape[], save: (pin: Pin) => void, signal: AbortSignal): Promise<Snapshot>;
   /**
@@ -328,6 +329,8 @@ export interface ChangeLog {
    * `position`, and what follows? Absent where that can't be proven.
    */
   succeeds?(identity: string, position: Position, signal: AbortSignal): Promise<boolean>;
+  /** Bytes of log between a position and its end, other programs' included; undefined where it can't be told. */
+  distance?(position: Position, signal: AbortSignal): Promise<number | undefined>;
   /** The log before `position` may go: called only when the state store has it on disk. Takes effect soon, not at once. */
   confirm(position: Position): void;
   /** How much of the log is kept from `position` on (where it is held, because of this run), and for how long that stays; what is unknown is absent. */
@@ -368,6 +371,8 @@ export interface FollowJob {
   readonly from: LogPlace;
   /** About the size at which a message of changes is closed. */
   readonly bytes: number;
+  /** Tables, by namespace, that are further than `from`: what happened to them up to this position, their shapes too, is left out (and counted in places). */
+  readonly since?: ReadonlyMap<string, Position>;
 }
 
 /**
@@ -505,6 +510,12 @@ export interface Destination extends AsyncDisposable {
   apply?(run: string, work: LaneWork, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
   /** The place of each lane, as it was committed; empty before the first. */
   lanes?(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>>;
+  /**
+   * Makes in the target what was made in the source: its mapping's columns become those of `source`. Adds, drops and widens columns, and
+   * returns the new mapping. What is so already is left: it may be called again, whatever became of an earlier call. Fails with
+   * `refused`, before anything is changed, naming what it can't do. Absent where a table has no columns to alter.
+   */
+  alter?(run: string, mapping: Mapping, source: Shape, signal: AbortSignal): Promise<Mapping>;
   /** Removes all that dsync keeps here for a run, staging tables of `mappings` included, and `_dsync` with the last one. */
   forget(run: string, mappings: readonly Mapping[], signal: AbortSignal): Promise<void>;
 }
@@ -533,7 +544,9 @@ export type Event =
   | { readonly kind: 'mended'; readonly namespace: string; readonly upserted: number; readonly deleted: number; readonly recopied: boolean }
   | { readonly kind: 'verified'; readonly verification: NamespaceVerification }
   /** The log is applied up to here, by so many changes in this process. `behindSeconds` is absent while it is unknown. */
-  | { readonly kind: 'followed'; readonly changes: number; readonly place: LogPlace; readonly behindSeconds?: number };
+  | { readonly kind: 'followed'; readonly changes: number; readonly place: LogPlace; readonly behindSeconds?: number; readonly behindBytes?: number }
+  /** This table is no longer followed as the others are, and why; without `table`: it is again. */
+  | { readonly kind: 'table'; readonly namespace: string; readonly table?: TableState };
 
 export type Emit = (event: Event) => void;
 
@@ -609,7 +622,28 @@ export interface RunState {
   readonly summary?: unknown;
 }
 
-export interface RunLog { readonly pin?: Pin; readonly place?: LogPlace }
+/** By namespace, where there is something to say; in an update null takes one out. */
+export interface RunLog {
+  readonly pin?: Pin;
+  readonly place?: LogPlace;
+  /** Tables that are not followed as the others are. */
+  readonly tables?: Readonly<Record<string, TableState | null>>;
+  /** Shapes before whose first row the run has stopped: it goes on with them once the destination fits. */
+  readonly stops?: Readonly<Record<string, string | null>>;
+  /** The shape of a table in the log, where it is not its mapping's: some of its columns are not taken. */
+  readonly shapes?: Readonly<Record<string, Shape | null>>;
+}
+
+/**
+ * - `paused`: its changes are passed over, by the user's wish or because they can't be applied (`failed`)
+ * - `resync`: its changes are passed over until it is made equal to the source anew
+ *   (`fresh`, of both: it was never copied)
+ * - `since`: it is equal to the source as of this position: what happened before is passed over
+ */
+export type TableState =
+  | { readonly state: 'paused'; readonly why?: string; readonly failed?: boolean; readonly fresh?: boolean }
+  | { readonly state: 'resync'; readonly why?: string; readonly fresh?: boolean }
+  | { readonly state: 'since'; readonly position: Position };
 
 /** What a process asks of the one that has the run, and what came of it. `answer` is absent until then. */
 export interface RunRequest {
@@ -619,10 +653,15 @@ export interface RunRequest {
   readonly answer?: { readonly error?: { readonly code: string; readonly message: string; readonly remedy?: string }; readonly result?: unknown };
 }
 
+/** The process that works on a flow; empty in the moment in which it has only just begun. */
+export interface Holder { readonly pid?: number; readonly host?: string; readonly since?: string }
+
 /** A method that returns has its data on disk. Fails with `state` (disk full, damaged, made by a newer dsync). */
 export interface StateStore extends AsyncDisposable {
   /** Takes the flow for this process, or fails with `busy` and says which process has it; a dead process holds nothing. */
   lock(flow: string): Promise<AsyncDisposable>;
+  /** Which process has the flow, or undefined if none has; never in the way of one that takes it. */
+  holder(flow: string): Holder | undefined;
   save(state: RunState): void;
   update(run: string, change: Partial<Pick<RunState, 'status' | 'phase' | 'config' | 'mappings' | 'tasks' | 'moments' | 'log' | 'summary'>>): void;
   load(run: string): RunState | undefined;

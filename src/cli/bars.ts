@@ -1,6 +1,7 @@
 import cliProgress, { type Options, type SingleBar } from 'cli-progress';
+import { Progress, type NamespaceProgress } from '../coordinator/progress.js';
 import type { Display } from './lines.js';
-import { followedText, percent, Progress, rowsText, totalText, verifiedText, type NamespaceProgress } from './progress.js';
+import { followedText, percent, rowsText, totalText, verifiedText } from './progress.js';
 import { counted } from './text.js';
 import type { Output } from './surroundings.js';
 import type { Voice } from './voice.js';

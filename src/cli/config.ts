@@ -62,6 +62,7 @@ const storedSchema = z.object({
   rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(),
   verifyWith: settingsSchema.shape.verifyWith.unwrap().default('auto'), live: z.boolean().default(false),
   slot: z.string().optional(), publication: z.string().optional(), failoverSlot: z.boolean().optional(), maxRetainedBytes: z.number().optional(),
+  onDdl: settingsSchema.shape.onDdl.unwrap().default('stop'),
 });
 
 export type StoredConfig = Readonly<z.output<typeof storedSchema>>;
@@ -74,7 +75,7 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, live: all.live, ...keepingOf(all),
+    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, live: all.live, onDdl: all.onDdl, ...keepingOf(all),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { Event } from '../contract.js';
+import { Progress } from '../coordinator/progress.js';
 import type { Log } from './log.js';
-import { followedText, Progress, totalText, verifiedText } from './progress.js';
+import { followedText, totalText, verifiedText } from './progress.js';
 
 /** Shows how far a run is. */
 export interface Display {

@@ -7,7 +7,9 @@ import { addDoctor } from './commands/doctor.js';
 import { addPlan } from './commands/plan.js';
 import { addResume } from './commands/resume.js';
 import { addRuns } from './commands/runs.js';
+import { addStatus } from './commands/status.js';
 import { addSync } from './commands/sync.js';
+import { addTables } from './commands/tables.js';
 import { addVerify } from './commands/verify.js';
 import { failureDocument, failureText, statusOf, traceText } from './failure.js';
 import { perform, type Perform } from './perform.js';
@@ -53,7 +55,7 @@ function programWith(around: Surroundings, run: Perform): Command {
     .exitOverride()
     .configureOutput({ writeOut: (text) => around.stdout.write(text), writeErr: () => undefined })
     .addHelpText('after', overview);
-  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addRuns, addCleanup]) add(program, run);
+  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addRuns, addStatus, addTables, addCleanup]) add(program, run);
   return program;
 }
 

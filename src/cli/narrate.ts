@@ -25,6 +25,7 @@ export function narrator(log: Log): (event: Event) => void {
       case 'mended': log.info({ ...event, kind: undefined }, `${event.namespace}: ${mendedText(event)}`); break;
       case 'verified': log[event.verification.result === 'equal' ? 'info' : 'warn']({ namespace: event.verification.namespace, result: event.verification.result }, `${event.verification.namespace}: ${event.verification.result}${event.verification.reason ? `, ${event.verification.reason}` : ''}`); break;
       case 'followed': log.debug({ ...event, kind: undefined }, `applied up to ${event.place.position}`); break;
+      case 'table': log[event.table?.state === 'paused' && event.table.failed ? 'warn' : 'info']({ ...event, kind: undefined }, `${event.namespace}: ${tableText(event)}`); break;
       default: event satisfies never;
     }
   };
@@ -34,6 +35,11 @@ const levels = { info: 'info', warning: 'warn', error: 'error' } as const;
 
 function agreedText({ namespace, target, format, sent, staged, losses }: Extract<Event, { kind: 'agreed' }>): string {
   return `${namespace} → ${target}: ${format === sent ? format : `${format} as ${sent}`}${staged ? ', through a staging table' : ''}${losses.length > 0 ? `; loses: ${losses.join('; ')}` : ''}`;
+}
+
+function tableText({ table }: Extract<Event, { kind: 'table' }>): string {
+  if (!table) return 'followed';
+  return table.state === 'since' ? `followed from ${table.position} on` : `${table.state}${table.why ? `: ${table.why}` : ''}`;
 }
 
 function mendedText({ upserted, deleted, recopied }: Extract<Event, { kind: 'mended' }>): string {

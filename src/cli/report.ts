@@ -1,4 +1,5 @@
 import type { Agreed, EndFinding, PlannedNamespace, PlanReport, RunReport } from '../coordinator/config.js';
+import type { TableVitals, Vitals } from '../coordinator/vitals.js';
 import type { RunState } from '../contract.js';
 import { bytes, count, counted, duration, table } from './text.js';
 
@@ -83,6 +84,58 @@ export function runsText(runs: readonly (Pick<RunState, 'run' | 'phase' | 'start
   return table([heads, ...runs.map(({ run, status, phase, startedAt, rows, source, destination }) => [
     run, status, phase, startedAt.slice(0, 19).replace('T', ' '), rows === undefined ? '' : count(rows), `${source} → ${destination}`,
   ])]);
+}
+
+/** What `dsync status --json` prints. What is unknown is absent; `process` is absent where none works on the run. */
+export interface StatusDocument extends Partial<Vitals> {
+  readonly run: string;
+  readonly status: RunState['status'] | 'killed';
+  readonly phase: RunState['phase'];
+  readonly process?: { readonly pid?: number; readonly host?: string; readonly since?: string };
+  readonly source: string;
+  readonly destination: string;
+  readonly startedAt: string;
+  readonly updatedAt: string;
+}
+
+/** What `dsync status` says. */
+export function statusText(status: StatusDocument): string {
+  const { run, process, lastError, tables = [] } = status;
+  return [
+    `Run ${run}: ${headOf(status)}\n`,
+    `  ${status.source} → ${status.destination}\n`,
+    `  ${process ? `process ${process.pid ?? '(just begun)'}${process.since ? ` on ${process.host}, since ${clock(process.since)}` : ''}` : 'no process works on it'}\n`,
+    amountText(status).map((line) => `  ${line}\n`).join(''),
+    lastError && `  last error, ${clock(lastError.at)}: ${lastError.message.trimEnd().replaceAll('\n', '\n    ')}\n`,
+    section('Tables', table(tables.map((one) => [one.namespace, one.state, amountOf(one), one.why ?? '']), '  ')),
+  ].filter(Boolean).join('');
+}
+
+/** The same in one line, without the tables that are as all others. */
+export function statusLine(status: StatusDocument): string {
+  const apart = (status.tables ?? []).filter(({ state }) => state === 'paused' || state === 'resync').map(({ namespace, state, why }) => `${namespace} ${state}${why ? ` (${why})` : ''}`);
+  return [headOf(status), ...amountText(status), ...apart, status.lastError && `last error: ${status.lastError.message.trimEnd()}`].filter(Boolean).join('; ').replaceAll('\n', ' ');
+}
+
+function headOf({ status, phase }: StatusDocument): string {
+  return status === 'done' ? 'done' : status === 'running' ? phase : `${status}, in phase ${phase}`;
+}
+
+function amountText({ rows, estimatedRows, estimatedSecondsLeft, changes, behindSeconds, behindBytes }: StatusDocument): string[] {
+  const lag = [behindSeconds !== undefined && duration(behindSeconds), behindBytes !== undefined && bytes(behindBytes)].filter(Boolean).join(', ');
+  return [
+    ...(rows === undefined ? [] : [`copied ${amountOf({ rows, estimatedRows })}${estimatedSecondsLeft === undefined ? '' : `, an estimated ${duration(estimatedSecondsLeft)} left`}`]),
+    ...(changes === undefined ? [] : [`applied ${counted(changes, 'change')}, lag ${lag || 'unknown'}`]),
+  ];
+}
+
+function amountOf({ rows, estimatedRows }: Pick<TableVitals, 'rows' | 'estimatedRows'>): string {
+  return estimatedRows === undefined || estimatedRows === rows ? counted(rows, 'row') : `${count(rows)} of ~${count(estimatedRows)} rows`;
+}
+
+/** `2025-01-31 10:00:00 UTC` */
+function clock(at: string): string {
+  return `${at.slice(0, 19).replace('T', ' ')} UTC`;
 }
 
 function section(title: string, body: string): string {

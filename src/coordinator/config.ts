@@ -30,7 +30,11 @@ export interface RunConfig {
   readonly failoverSlot?: boolean;
   /** A live run stops before the source keeps more of its log than this for it. */
   readonly maxRetainedBytes?: number;
+  /** What becomes of a table whose shape changes while it is followed. */
+  readonly onDdl: OnDdl;
 }
+
+export type OnDdl = 'stop' | 'apply' | 'ignore';
 
 /** What a command is given besides its configuration. */
 export interface Ports {

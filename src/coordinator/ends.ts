@@ -1,5 +1,5 @@
 import { connectorFor } from '../connectors/index.js';
-import type { Destination, OpenOptions, Snapshot, Source } from '../contract.js';
+import type { ChangeLog, Destination, OpenOptions, Snapshot, Source } from '../contract.js';
 import { withRateLimit } from '../destination/limit.js';
 import { retrying, withRetry } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
@@ -76,4 +76,9 @@ async function readerOf(config: RunConfig, ports: Ports, shapes: Parameters<Sour
     await reader[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+export function logOf(source: Source): ChangeLog {
+  if (source.log) return source.log;
+  throw new DsyncError('usage', `${source.engine} keeps no log of its changes that dsync can follow`, { remedy: 'leave out --live: the copy is as of one moment' });
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ChangeLog, Finding, LogLook, Shape, Source } from '../contract.js';
 import type { RunConfig } from './config.js';
-import { logOf } from './follow.js';
+import { logOf } from './ends.js';
 
 /** Two looks so far apart tell how fast the log grows. */
 const lookMillis = 5000;

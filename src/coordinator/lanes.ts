@@ -1,4 +1,5 @@
 import type { Change, ChangeLog, Destination, LaneWork, LogChanges, LogPlace, LogRow, Mapping, Rejected } from '../contract.js';
+import { DsyncError, type ErrorCode } from '../errors.js';
 import { spellAny } from '../values/normal.js';
 
 /** Lane 0 is for what must not be overtaken, and its place counts for all lanes; the others share the rest by key. */
@@ -6,6 +7,8 @@ const serial = 0;
 const parallel = [1, 2, 3, 4] as const;
 /** A lane's transaction is closed at about so many changes. */
 const mostChanges = 4000;
+/** Errors that may be one table's own. */
+const aboutTables: readonly ErrorCode[] = ['data', 'refused', 'denied', 'not-ready', 'internal'];
 
 export interface LanePorts {
   readonly run: string;
@@ -17,9 +20,14 @@ export interface LanePorts {
   readonly signal: AbortSignal;
   readonly applied: (changes: number) => void;
   readonly rejected: (mapping: Mapping, rows: readonly Rejected[]) => void;
+  /** Remembers on disk that changes of this table are lost to it, because of this error. */
+  readonly suspect?: (mapping: Mapping, error: DsyncError) => Suspicion;
   /** Called once, with the first failure. */
   readonly failed: (error: unknown) => void;
 }
+
+/** It was this table's fault: it stays apart; or it was not. One of the two is called. */
+export interface Suspicion { confirm(): void; clear(): void }
 
 interface Piece { readonly changes: ReadonlyMap<Mapping, readonly Change[]>; readonly count: number; readonly bytes: number; readonly place: LogPlace }
 
@@ -33,7 +41,7 @@ interface Lane { readonly number: number; place: LogPlace; readonly waiting: Pie
 export class Lanes {
   readonly #ports: LanePorts;
   readonly #lanes: readonly Lane[];
-  readonly #byNamespace: ReadonlyMap<string, Mapping>;
+  readonly #byNamespace: Map<string, Mapping>;
   #bytes = 0;
   #settled: LogPlace | undefined;
   #wake = () => {};
@@ -53,6 +61,16 @@ export class Lanes {
 
   get isIdle(): boolean {
     return this.#lanes.every((lane) => lane.waiting.length === 0 && !lane.working);
+  }
+
+  /** From now on this table's changes are applied so. To be called while all that was taken is drained. */
+  put(mapping: Mapping): void {
+    this.#byNamespace.set(mapping.source.namespace, mapping);
+  }
+
+  /** From now on this table's changes are passed over, those that wait too. */
+  drop(namespace: string): void {
+    this.#byNamespace.delete(namespace);
   }
 
   /** Hands the changes to their lanes; waits while too much is waiting there. */
@@ -149,16 +167,47 @@ export class Lanes {
   }
 
   async #applyTables(lane: Lane, pieces: readonly Piece[], place: LogPlace, count: number): Promise<void> {
-    const { run, destination, signal, mappings } = this.#ports;
+    const mappings = [...this.#byNamespace.values()];
     const tables = mappings.map((mapping) => ({ mapping, changes: pieces.flatMap((piece) => piece.changes.get(mapping) ?? []) })).filter(({ changes }) => changes.length > 0);
     const work: LaneWork = { lane: lane.number, place, tables };
-    const { rejected } = await destination.apply!(run, work, signal);
+    const rejected = await this.#send(work).catch((error: unknown) => this.#without(work, error));
     for (const { mapping } of tables) {
       const own = rejected.filter(({ namespace }) => namespace === mapping.source.namespace);
       if (own.length > 0) this.#ports.rejected(mapping, own);
     }
     this.#ports.applied(count);
   }
+
+  async #send(work: LaneWork): Promise<readonly Rejected[]> {
+    const { run, destination, signal } = this.#ports;
+    return (await destination.apply!(run, work, signal)).rejected;
+  }
+
+  /**
+   * One bad table must not keep the others: the one without which the rest can be applied is set apart, on disk before the
+   * rest is applied: a crash between leaves it apart, never its changes forgotten. Fails with the error where it is no table's.
+   */
+  async #without(work: LaneWork, error: unknown): Promise<readonly Rejected[]> {
+    const { suspect } = this.#ports;
+    if (!suspect || !isAboutTables(error)) throw error;
+    const named = (table: LaneWork['tables'][number]) => Number(table.mapping.source.namespace === error.namespace);
+    const tables = [...work.tables].sort((a, b) => named(b) - named(a));
+    for (const bad of [...tables.map((table) => [table]), ...(tables.length > 1 ? [tables] : [])]) {
+      const suspicions = bad.map(({ mapping }) => suspect(mapping, error));
+      const rest = await this.#send({ ...work, tables: work.tables.filter((table) => !bad.includes(table)) }).catch((second: unknown) => {
+        for (const suspicion of suspicions) suspicion.clear();
+        if (!isAboutTables(second)) throw second;
+      });
+      if (!rest) continue;
+      for (const suspicion of suspicions) suspicion.confirm();
+      return rest;
+    }
+    throw error;
+  }
+}
+
+function isAboutTables(error: unknown): error is DsyncError {
+  return error instanceof DsyncError && aboutTables.includes(error.code);
 }
 
 /** Takes the pieces of the lane's next transaction. */

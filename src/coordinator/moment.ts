@@ -3,7 +3,7 @@ import { reached, type Reached } from '../channel/ledger.js';
 import type { Mapping, Snapshot, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import type { CopyJob, CopyTable } from './copy.js';
-import { logOf } from './follow.js';
+import { logOf } from './ends.js';
 import { verifyRun } from './prove.js';
 import { copyTables, enter, type Run, type Work } from './run.js';
 import { agreementOf } from './tables.js';

@@ -20,9 +20,21 @@ export async function verifyRun(run: Run, works: readonly Work[], snapshot: Snap
   const plain = run.config.verify ? works.filter((work) => !mended.includes(work)) : [];
   if (mended.length + plain.length === 0) return;
   enter(run, 'verify');
-  if (!(await isReadable(run.config.destination))) return works.forEach((work) => run.emit({ kind: 'verified', verification: notComparable(work.mapping) }));
+  if (!(await isReadable(run.config.destination))) return works.forEach((work) => run.emit({ kind: 'verified', verification: notComparable(work.mapping, unreadable) }));
   await compare(run, plain, snapshot, false);
   await compare(run, mended, snapshot, true);
+}
+
+/** Mends tables that an earlier moment has filled. Fails with `refused` where they did not become equal. */
+export async function compareStale(run: Run, works: readonly Work[], snapshot: Snapshot): Promise<void> {
+  const unequal: NamespaceVerification[] = [];
+  const emit: Emit = (event) => {
+    if (event.kind === 'verified' && event.verification.result !== 'equal') unequal.push(event.verification);
+    run.emit(event);
+  };
+  await compare({ ...run, emit }, works, snapshot, true);
+  const [first] = unequal;
+  if (first) throw new DsyncError('refused', `${first.namespace} did not become equal to the source: ${first.reason ?? `${first.missing} rows are missing, ${first.extra} are too many, ${first.changed} are not the same`}`, { namespace: first.namespace });
 }
 
 /** Waits for a destination that is lost on the way, and goes on with the tables that are not settled. */
@@ -83,9 +95,9 @@ async function recopy(run: Run, work: Work, snapshot: Snapshot): Promise<void> {
   await run.destination.finish(run.id, mapping, { keepRows: false }, run.signal);
 }
 
-function notComparable(mapping: Mapping): NamespaceVerification {
+export function notComparable(mapping: Mapping, reason: string): NamespaceVerification {
   return {
-    namespace: mapping.source.namespace, target: mapping.target.namespace, result: 'not-comparable', reason: unreadable,
+    namespace: mapping.source.namespace, target: mapping.target.namespace, result: 'not-comparable', reason,
     sourceRows: 0, destinationRows: 0, sourceDigest: '', destinationDigest: '', missing: 0, extra: 0, changed: 0, rejected: 0, differences: [], seconds: 0,
   };
 }

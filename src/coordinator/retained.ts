@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DsyncError } from '../errors.js';
-import { logOf, startOf } from './follow.js';
+import { logOf } from './ends.js';
+import { startOf } from './follow.js';
 import type { Run } from './run.js';
 
 /** How often it is looked how much the source keeps. */

@@ -11,7 +11,7 @@ export interface Run extends Ports {
   readonly config: RunConfig;
   source: Source;
   readonly destination: Destination;
-  readonly mappings: readonly Mapping[];
+  mappings: readonly Mapping[];
   readonly where: (namespace: string) => string | undefined;
   tasks: readonly Task[];
   moments: readonly Moment[];

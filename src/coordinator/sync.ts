@@ -1,22 +1,25 @@
 import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
+import { Apart } from './apart.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
 import { isSameSource } from './continuity.js';
-import { openDestination, openOptions, openSource } from './ends.js';
-import { follow, logOf, startOf } from './follow.js';
+import { logOf, openDestination, openOptions, openSource } from './ends.js';
+import { follow, startOf } from './follow.js';
 import { otherEnd, throughLosses } from './losses.js';
 import { runInOneMoment } from './moment.js';
-import { unreadable } from './prove.js';
+import { notComparable, unreadable } from './prove.js';
 import { withinRetained } from './retained.js';
 import { filtersOf, selectionOf, targetsOf } from './route.js';
 import type { Run } from './run.js';
 import { adaptAll, agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
 import { tallying, type Tally } from './tally.js';
+import { telling } from './vitals.js';
 
 /** The whole way of a new run: check → plan → copy → finish → verify. */
 export async function sync(config: RunConfig, ports: Ports): Promise<RunReport> {
   await using _lock = await ports.store.lock(ports.flow);
-  const tally = tallying(ports.emit);
+  using vitals = telling(ports.store);
+  const tally = tallying((event) => { vitals.take(event); ports.emit(event); });
   const inner: Ports = { ...ports, emit: tally.emit };
   const id = ports.newRunId();
   return await withEnds(config, inner, async (source, destination) => {
@@ -33,13 +36,15 @@ export async function sync(config: RunConfig, ports: Ports): Promise<RunReport> 
 /** Goes on with an interrupted run, under a new moment of the source; what the old one left behind is mended at the end. */
 export async function resume(state: RunState, config: RunConfig, ports: Ports): Promise<RunReport> {
   await using _lock = await ports.store.lock(state.flow);
-  const tally = tallying(ports.emit);
+  using vitals = telling(ports.store);
+  const tally = tallying((event) => { vitals.take(event); ports.emit(event); });
   const inner: Ports = { ...ports, emit: tally.emit };
   tally.emit({ kind: 'run', run: state.run, flow: state.flow, resumed: true });
   return await withEnds(config, inner, async (source, destination) => {
     tally.emit({ kind: 'phase', phase: 'check' });
     await refuseOtherEnds(state, source, destination, ports.signal);
-    await refuseOtherShapes(state, config, source, ports.signal);
+    // The log tells a run that follows what became of its tables.
+    if (state.phase !== 'follow') await refuseOtherShapes(state, config, source, ports.signal);
     if (state.moments.length > 0 && !(await destination.progress(state.run, ports.signal))) throw vanished(state.run);
     announce(state.mappings, inner, source, destination);
     inner.store.update(state.run, { status: 'running', config: inner.storedConfig });
@@ -104,7 +109,10 @@ async function goOn(unbounded: Run, tally: Tally, phase?: Phase): Promise<RunRep
   try {
     await run.destination.begin(run.id, run.signal);
     if (phase !== 'follow') await throughMoments(run, tally);
-    if (run.config.live && isEqual(tally)) return await follow(run, startOf(run.store.load(run.id)!));
+    if (run.config.live && isEqual(tally)) {
+      await follow(run, startOf(run.store.load(run.id)!));
+      tellOfLeft(run);
+    }
     return conclude(run, tally);
   } catch (error) {
     const cause = run.signal.aborted ? run.signal.reason : error;
@@ -112,6 +120,15 @@ async function goOn(unbounded: Run, tally: Tally, phase?: Phase): Promise<RunRep
     throw cause;
   } finally {
     await stop();
+  }
+}
+
+/** What was not followed to the end is not called equal. */
+function tellOfLeft(run: Run): void {
+  const apart = new Apart(run);
+  for (const mapping of run.mappings) {
+    const state = apart.get(mapping.source.namespace);
+    if (apart.isLeft(mapping.source.namespace)) run.emit({ kind: 'verified', verification: notComparable(mapping, `it is apart (${state?.state}): dsync tables ${run.id} resync ${mapping.source.namespace} makes it equal`) });
   }
 }
 

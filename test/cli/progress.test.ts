@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Event } from '../../src/contract.js';
-import { percent, Progress, rowsText, totalText } from '../../src/cli/progress.js';
+import { percent, rowsText, totalText } from '../../src/cli/progress.js';
+import { Progress } from '../../src/coordinator/progress.js';
 
 /** A progress with a clock of its own, in seconds. */
 function clocked() {

@@ -27,8 +27,8 @@ export interface Typed {
 
 export interface Printed { readonly status: number; readonly stdout: string; readonly stderr: string; readonly exits: readonly number[] }
 
-/** Types a command line into a terminal of its own, with another coordinator. `press` sends it a signal. */
-export function type(argv: readonly string[], { folder = freshFolder(), env = {}, actions = {}, ask, terminal = false }: Typed = {}): Promise<Printed> & { readonly press: (signal: StopSignal) => void } {
+/** Types a command line into a terminal of its own, with another coordinator. `press` sends it a signal, `printed` is what it has printed so far. */
+export function type(argv: readonly string[], { folder = freshFolder(), env = {}, actions = {}, ask, terminal = false }: Typed = {}): Promise<Printed> & { readonly press: (signal: StopSignal) => void; readonly printed: () => string } {
   let stdout = '', stderr = '', handler: ((signal: StopSignal) => void) | undefined;
   const exits: number[] = [];
   const around: Surroundings = {
@@ -40,7 +40,7 @@ export function type(argv: readonly string[], { folder = freshFolder(), env = {}
     actions: async () => ({ ...well, ...actions }),
   };
   const done = main(around).then((status) => ({ status, stdout, stderr, exits }));
-  return Object.assign(done, { press: (signal: StopSignal) => handler?.(signal) });
+  return Object.assign(done, { press: (signal: StopSignal) => handler?.(signal), printed: () => stdout });
 }
 
 /** A report of a run in which all went well. */

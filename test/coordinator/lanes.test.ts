@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { Change, Destination, LaneWork, LogChanges, LogPlace, Mapping, Shape } from '../../src/contract.js';
 import { Lanes, type LanePorts } from '../../src/coordinator/lanes.js';
+import { DsyncError } from '../../src/errors.js';
 
 const columns: Shape['columns'] = [{ name: 'id', type: { kind: 'int', bits: 32, signed: true }, native: 'int', nullable: false }, { name: 'v', type: { kind: 'text' }, native: 'text', nullable: true }];
 const mappingOf = (name: string, key: readonly number[] = [0], existed = false): Mapping => {
@@ -15,7 +16,7 @@ const at = (position: number, changes = 0): LogPlace => ({ position: String(posi
 const message = (place: LogPlace, ...changes: Change[]): LogChanges => ({ kind: 'changes', changes, place, bytes: 10 * changes.length, at: 0 });
 
 /** Lanes over a destination that keeps what it is told, each call no sooner than `let` lets it. */
-function scene({ places = new Map<number, LogPlace>(), gate = async (_work: LaneWork): Promise<void> => undefined } = {}) {
+function scene({ places = new Map<number, LogPlace>(), gate = async (_work: LaneWork): Promise<void> => undefined, suspect }: { places?: ReadonlyMap<number, LogPlace>; gate?: (work: LaneWork) => Promise<void>; suspect?: LanePorts['suspect'] } = {}) {
   const works: LaneWork[] = [], failures: unknown[] = [], abort = new AbortController();
   let under = 0, most = 0;
   const destination = { apply: async (_run: string, work: LaneWork) => {
@@ -31,7 +32,7 @@ function scene({ places = new Map<number, LogPlace>(), gate = async (_work: Lane
   } } as unknown as Destination;
   const ports: LanePorts = {
     run: 'r', mappings: [keyed, keyless, standing], destination, reached: (position, goal) => Number(position) >= Number(goal), bytes: 1000, signal: abort.signal,
-    applied: () => undefined, rejected: () => undefined, failed: (error) => { failures.push(error); abort.abort(error); },
+    ...(suspect && { suspect }), applied: () => undefined, rejected: () => undefined, failed: (error) => { failures.push(error); abort.abort(error); },
   };
   const changesOf = (namespace: string) => works.flatMap(({ tables }) => tables.filter(({ mapping }) => mapping.source.namespace === namespace).flatMap(({ changes }) => changes));
   return { lanes: new Lanes(ports, places, at(0)), works, failures, changesOf, most: () => most };
@@ -96,5 +97,51 @@ describe('lanes', () => {
     await expect(lanes.drain()).rejects.toThrow('no');
     await expect(lanes.take(message(at(2), update(1, 'y')))).rejects.toThrow('no');
     expect([failures.length, lanes.place]).toEqual([1, at(0)]);
+  });
+
+  it('set one bad table apart, on disk before the rest is applied, and go on with the others', async () => {
+    const told: string[] = [];
+    const { lanes, works, failures, changesOf } = scene({
+      gate: async ({ tables }) => { if (tables.some(({ mapping }) => mapping === standing)) throw new DsyncError('data', 'standing is gone'); told.push('applied'); },
+      suspect: ({ source }) => {
+        told.push(`suspected ${source.name}`);
+        return { confirm: () => { told.push(`apart ${source.name}`); lanes.drop(source.name); }, clear: () => { told.push(`cleared ${source.name}`); } };
+      },
+    });
+    await lanes.take(message(at(1), update(1, 'x'), update(2, 'x', 'standing')));
+    await lanes.take(message(at(2), update(3, 'y'), update(2, 'y', 'standing')));
+    await lanes.drain();
+    expect(told.slice(0, 6)).toEqual(['suspected keyed', 'cleared keyed', 'suspected standing', 'applied', 'apart standing', 'applied']);
+    expect([failures, changesOf('standing'), lanes.place]).toEqual([[], [], at(2)]);
+    expect(changesOf('keyed')).toEqual([update(1, 'x'), update(3, 'y')]);
+    expect(works[0].place).toEqual(at(1));
+  });
+
+  it.each([['that is no table\'s', 'internal'], ['of the connection', 'connection-lost'], ['of the disk', 'disk-full']] as const)('fail with an error %s, and leave no table apart', async (_, code) => {
+    let suspected = 0;
+    const { lanes, failures } = scene({
+      gate: async () => { throw new DsyncError(code, 'no'); },
+      suspect: () => { suspected++; return { confirm: () => { throw new Error('not this one'); }, clear: () => { suspected--; } }; },
+    });
+    await expect(lanes.take(message(at(1), update(1, 'x'), update(2, 'x', 'standing')))).rejects.toThrow('no');
+    expect([failures.length, suspected]).toEqual([1, 0]);
+  });
+
+  it('pass over a table that was dropped, its waiting changes too, and take it up again with another mapping', async () => {
+    let open = () => {};
+    const closed = new Promise<void>((resolve) => { open = resolve; });
+    const { lanes, changesOf } = scene({ gate: () => closed });
+    await lanes.take(message(at(1), update(1, 'under way')));
+    for (let turn = 0; turn < 5; turn++) await setImmediate();
+    await lanes.take(message(at(2), update(1, 'waiting')));
+    lanes.drop('keyed');
+    await lanes.take(message(at(3), update(1, 'later')));
+    open();
+    await lanes.drain();
+    expect([changesOf('keyed'), lanes.place]).toEqual([[update(1, 'under way')], at(3)]);
+    lanes.put(mappingOf('keyed'));
+    await lanes.take(message(at(4), update(1, 'again')));
+    await lanes.drain();
+    expect(changesOf('keyed')).toEqual([update(1, 'under way'), update(1, 'again')]);
   });
 });

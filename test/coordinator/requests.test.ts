@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { askRun, isHeld, serveRequests } from '../../src/coordinator/requests.js';
+import { askRun, serveRequests } from '../../src/coordinator/requests.js';
 import { DsyncError } from '../../src/errors.js';
 import { openStore } from '../../src/state/store.js';
 
@@ -37,11 +37,40 @@ test('who has the run does what is asked, in order, and its results and failures
 test('where no process has the run, the request waits for the next one', async () => {
   const { running, asking } = stores();
   await expect(askRun(asking, run, 'pause', 'a', signal)).rejects.toMatchObject({ code: 'waiting', remedy: 'dsync resume r1' });
-  expect(await isHeld(asking, run.flow)).toBe(false);
+  expect(asking.holder(run.flow)).toBeUndefined();
   await using _held = await running.lock(run.flow);
-  expect(await isHeld(asking, run.flow)).toBe(true);
+  expect(asking.holder(run.flow)).toMatchObject({ pid: process.pid });
   const heard = new Promise((resolve) => {
     const serving = serveRequests({ id: run.run, store: running }, { pause: (detail) => { resolve(detail); void serving.stop(); } }, resolve);
   });
   expect(await heard).toBe('a');
+});
+
+test('a slow request is done once, others of its kind wait for it, and those of another kind do not', async () => {
+  const { running, asking } = stores(), begun: unknown[] = [];
+  await using _held = await running.lock(run.flow);
+  let finish = () => {};
+  const finished = new Promise<void>((resolve) => { finish = resolve; });
+  const serving = serveRequests({ id: run.run, store: running }, { slow: async (detail) => { begun.push(detail); await finished; }, quick: () => 'done' }, (error) => { throw error; });
+  const slow = [askRun(asking, run, 'slow', 1, signal), askRun(asking, run, 'slow', 2, signal)];
+  for (const _ of [1, 2, 3]) expect(await askRun(asking, run, 'quick', null, signal)).toBe('done');
+  expect(begun).toEqual([1]);
+  finish();
+  await Promise.all(slow);
+  expect(begun).toEqual([1, 2]);
+  await serving.stop();
+});
+
+test('what a stop cuts short is asked of the next process again', async () => {
+  const { running, asking } = stores();
+  let heard = () => {};
+  const begun = new Promise<void>((resolve) => { heard = resolve; });
+  const serving = serveRequests({ id: run.run, store: running }, {
+    slow: (_, stopped) => new Promise((_resolve, reject) => { heard(); stopped.addEventListener('abort', () => reject(stopped.reason)); }),
+  }, (error) => { throw error; });
+  const number = asking.ask(run.run, 'slow', null);
+  await begun;
+  await serving.stop();
+  expect(asking.request(run.run, number)).not.toHaveProperty('answer');
+  expect(asking.asked(run.run)).toHaveLength(1);
 });

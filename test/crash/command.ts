@@ -17,6 +17,18 @@ export interface Report {
   readonly verification?: readonly { readonly namespace: string; readonly result: string; readonly sourceRows: number }[];
 }
 
+/** What `status --json` says, as far as these tests read it. */
+export interface Status {
+  readonly run: string;
+  readonly status: string;
+  readonly phase: string;
+  readonly process?: { readonly pid: number };
+  readonly changes?: number;
+  readonly behindSeconds?: number;
+  readonly behindBytes?: number;
+  readonly tables: readonly { readonly namespace: string; readonly state: string; readonly why?: string }[];
+}
+
 /** How a process ended. */
 export interface Ended {
   /** `SIGKILL`, or the exit status. */
@@ -62,6 +74,16 @@ export class Command implements Disposable {
   /** Removes all that the runs have left, at both ends. */
   cleanup(): Running {
     return this.#run('cleanup', '--all');
+  }
+
+  /** Asks for one table of the run to be treated otherwise, by a process of its own. */
+  tables(run: string, action: 'pause' | 'resume' | 'resync' | 'add', name: string): Running {
+    return this.#run('tables', run, action, name);
+  }
+
+  /** What `dsync status --json` says of the latest run. */
+  async status(): Promise<Status> {
+    return (await this.#run('status').ended).report as unknown as Status;
   }
 
   /** Forgets all runs, in the state only. */

@@ -1,6 +1,7 @@
 import type { Destination, OpenOptions, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import type { Address } from './address.js';
+import { alter } from './alter.js';
 import { applying } from './apply.js';
 import { checkDestination } from './check.js';
 import { errnoOf, lostAs } from './faults.js';
@@ -56,6 +57,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     mend: (run, mapping, changes, signal) => holding(run, signal, (hold) => mend(hold, mapping, changes)),
     apply: (run, work, signal) => holding(run, signal, async (hold) => ({ rejected: await apply(hold, work) })),
     lanes: (run, signal) => using(signal, (session) => lanes(ledger, run, session, signal)),
+    alter: (run, mapping, source, signal) => holding(run, signal, (hold) => alter(hold, mapping, source, offer)),
     forget: (run, mappings, signal) => using(signal, async (session) => {
       for (const mapping of mappings) if (mapping.staged) await dropStaging(run, mapping, session, signal);
       await forget(ledger, run, session, signal);

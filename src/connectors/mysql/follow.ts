@@ -6,7 +6,7 @@ import { readTable } from './catalogue.js';
 import { learnCharsets, type Charset } from './charsets.js';
 import { effectsOf, type Effect, type Named } from './ddl.js';
 import { decoderFor, type RowDecoder } from './image.js';
-import { reached, trackFrom, type Track } from './places.js';
+import { filePlaceOf, reached, trackFrom, type Track } from './places.js';
 import { complete, type Incomplete } from './reread.js';
 import type { Session } from './session.js';
 import { loggedColumns, type TableMap } from './tablemap.js';
@@ -69,6 +69,8 @@ class Follower {
   /** Where the log is to be read from again as long as something is prepared. */
   #held: Position | undefined;
   #inside = false;
+  /** Of the transaction under way. */
+  #gtid: string | undefined;
   /** Changes since the position, and how many of them the caller has already. */
   #since = 0;
   #skip: number;
@@ -100,6 +102,7 @@ class Follower {
     switch (event.kind) {
       case 'begin':
         this.#track.begin(event.gtid);
+        this.#gtid = event.gtid;
         this.#inside = event.standalone === false;
         // MySQL says it by `XA START`.
         this.#preparing = event.prepares ? [] : undefined;
@@ -137,7 +140,7 @@ class Follower {
     this.#inside = false;
     this.#at = at;
     this.#moved = true;
-    if (this.#prepared.size > 0) return;
+    if (this.#prepared.size > 0 || [...this.#tables.values()].some(({ state }) => state === 'unclear')) return;
     this.#held = undefined;
     this.#since = 0;
     this.#skip = 0;
@@ -205,6 +208,8 @@ class Follower {
 
   async *#rows({ change, extra, table: id, body }: Extract<LogEvent, { kind: 'rows' }>): AsyncGenerator<LogMessage> {
     const { map, table } = this.#byId.get(id)!;
+    // One for all rows of the event: to count them they would have to be decoded.
+    if (this.#isEarly(table.shape)) return this.#count();
     if (table.decoder === undefined || !table.decoder.map.equals(map.body)) yield* this.#decoder(table, map);
     const { decode } = table.decoder!;
     const rows = this.#decoded(table.shape, () => decode.rows(body, { extra, update: change === 'update' }));
@@ -234,6 +239,7 @@ class Follower {
     const decoderNow = () => decoderFor(table.shape, logged, this.#charsets);
     let decode = table.state === 'known' ? decoderNow() : `its columns at that time are not known`;
     if (typeof decode === 'string' && (table.state === 'gone' || !table.announced)) {
+      yield* this.#flush();
       yield* this.#reread(table, this.#track.text());
       if (table.state === 'known') decode = decoderNow();
     }
@@ -248,13 +254,25 @@ class Follower {
   }
 
   #append(pending: Pending): void {
-    this.#since++;
-    if (this.#skip > 0) {
-      this.#skip--;
-      return;
-    }
+    if (!this.#count()) return;
     this.#out.push(pending);
     this.#bytes += pending.bytes;
+  }
+
+  /** Counts a change; false if the caller has it already. */
+  #count(): boolean {
+    this.#since++;
+    if (this.#skip === 0) return true;
+    this.#skip--;
+    return false;
+  }
+
+  /** Does the transaction under way belong to what the table is further than? */
+  #isEarly({ namespace }: Shape): boolean {
+    const since = this.#job.since?.get(namespace);
+    if (since === undefined) return false;
+    const here = this.#track.text();
+    return this.#gtid !== undefined && filePlaceOf(here) === undefined ? reached(since, this.#gtid) : !reached(here, since);
   }
 
   async *#flush(): AsyncGenerator<LogMessage> {
@@ -283,7 +301,10 @@ class Follower {
   // --- definitions --------------------------------------------------------
 
   async *#definition(sql: string, schema: string, end: number, at: number): AsyncGenerator<LogMessage> {
-    const effects = effectsOf(sql, schema).flatMap((effect) => this.#concerned(effect));
+    const effects = effectsOf(sql, schema).flatMap((effect) => this.#concerned(effect)).filter(({ table }) => !this.#isEarly(table.shape));
+    // What was before has a place before: one after the definition is told only when its shapes are.
+    if (effects.length > 0) yield* this.#flush();
+    const before = this.#held ?? this.#track.text();
     for (const { effect, table } of effects) {
       if (effect.kind === 'replaced') throw replaced(table.shape, effect.how);
       if (effect.kind === 'truncated' || effect.kind === 'recreated' || (effect.kind === 'created' && table.state === 'gone')) this.#append({ change: { kind: 'truncate', namespace: table.shape.namespace }, bytes: truncateBytes });
@@ -292,11 +313,13 @@ class Follower {
     // `CREATE TABLE … SELECT` goes on with its rows, and MariaDB's says at its beginning that a commit follows.
     if (/START TRANSACTION\s*$/i.test(sql)) this.#inside = true;
     if (!this.#inside) this.#commit(end, at);
-    if (effects.length > 0) yield* this.#flush();
     for (const { effect, table } of effects) {
       if (effect.kind === 'dropped' || effect.kind === 'schema-dropped') table.state = 'gone';
       else if (effect.kind !== 'truncated') yield* this.#reread(table, this.#track.text());
+      // As long as its columns are not known the log is to be read again from here: another process would take them for the old ones.
+      if (table.state === 'unclear') this.#held ??= before;
     }
+    if (effects.length > 0) yield* this.#flush();
   }
 
   #concerned(effect: Effect): { readonly effect: Effect; readonly table: Followed }[] {
@@ -316,7 +339,6 @@ class Follower {
     table.shape = now.shape;
     await learnCharsets(this.#charsets, now.shape.columns, this.#control, this.#signal);
     if (!changed) return;
-    yield* this.#flush();
     table.announced = true;
     yield this.#said({ kind: 'shape', shape: now.shape, changed: true });
   }

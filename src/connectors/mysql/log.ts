@@ -43,6 +43,7 @@ export function changeLog({ control, open, identity, snapshot }: LogPorts): Chan
     head: (signal) => head(control, byFile, signal),
     reached,
     succeeds: async (earlier, position, signal) => succeeds(control, { earlier, here: await identity(signal), position }, signal),
+    distance: (position, signal) => outlook.distance(position, signal),
     confirm() {},
     retention: (_run, position, signal) => outlook.retention(position, signal),
     look: (signal) => outlook.look(signal),

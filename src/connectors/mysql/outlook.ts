@@ -28,14 +28,17 @@ export class Outlook {
     this.#ports = ports;
   }
 
+  /** Bytes of the log after a position; undefined where the position's file is gone. */
+  async distance(position: Position, signal: AbortSignal): Promise<number | undefined> {
+    const files = await this.#files(signal), at = await this.#fileOf(files, position, signal);
+    return at < 0 ? undefined : this.#after(files.slice(at), position, signal);
+  }
+
   /** A file goes when it was not written to for as long as the server keeps them. */
   async retention(position: Position, signal: AbortSignal): Promise<Retention> {
-    const files = await this.#files(signal);
-    const needed = files.findIndex(({ name }) => name === filePlaceOf(position)?.file);
-    const at = filePlaceOf(position) ? needed : await this.#holding(files, position, signal);
+    const files = await this.#files(signal), at = await this.#fileOf(files, position, signal);
     if (at < 0) throw new DsyncError('history-lost', `the source's binary log no longer reaches back to ${position}`, { remedy: 'start over with a new run, and let the server keep its log for longer (binlog_expire_logs_seconds)' });
-    const behind = files.slice(at).reduce((sum, file) => sum + file.bytes, 0) - (filePlaceOf(position)?.at ?? 0);
-    const bytes = { bytes: reached(position, await this.#ports.head(signal)) ? 0 : Math.max(0, behind) };
+    const bytes = { bytes: await this.#after(files.slice(at), position, signal) };
     const kept = await keptSeconds(this.#ports.control, signal);
     if (kept === undefined) return bytes;
     if (at === files.length - 1) return { ...bytes, secondsLeft: kept };
@@ -60,6 +63,17 @@ export class Outlook {
     const last = files.at(-1);
     if (last) this.#alive.set(last.name, Date.now());
     return files;
+  }
+
+  async #after(files: readonly LogFile[], position: Position, signal: AbortSignal): Promise<number> {
+    if (reached(position, await this.#ports.head(signal))) return 0;
+    return Math.max(0, files.reduce((sum, file) => sum + file.bytes, 0) - (filePlaceOf(position)?.at ?? 0));
+  }
+
+  /** Which file has the position; -1 if none has. */
+  async #fileOf(files: readonly LogFile[], position: Position, signal: AbortSignal): Promise<number> {
+    const place = filePlaceOf(position);
+    return place ? files.findIndex(({ name }) => name === place.file) : this.#holding(files, position, signal);
   }
 
   /** The newest file that begins at or before the position; -1 if none does. */

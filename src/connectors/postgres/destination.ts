@@ -1,5 +1,6 @@
 import type { Destination, OpenOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { alter } from './alter.js';
 import { apply } from './apply.js';
 import { finish, prepare } from './build.js';
 import { checkDestination } from './check.js';
@@ -44,6 +45,7 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     mend: (run, mapping, changes, signal) => use(signal, async (session) => ({ rejected: await mend(session, holdOf(run), mapping, changes, signal) })),
     apply: (run, work, signal) => use(signal, async (session) => ({ rejected: await apply(session, holdOf(run), work, signal) })),
     lanes: (run, signal) => use(signal, (session) => lanesOf(session, run, signal)),
+    alter: (run, mapping, source, signal) => use(signal, (session) => alter(session, holdOf(run), mapping, source, signal)),
     forget: (run, mappings, signal) => use(signal, async (session) => {
       for (const mapping of mappings) if (mapping.staged) await session.query(`DROP TABLE IF EXISTS ${qualified(landing(run, mapping))}`, signal);
       await forgetRun(session, run, signal);

@@ -86,6 +86,9 @@ class Reader {
   readonly #tables = new Map<number, Followed | undefined>();
   readonly #shapes: Map<string, Shape>;
   readonly #announced = new Map<string, Shape>();
+  /** Tables that are further than the log, and where the transaction under way commits. */
+  readonly #since: ReadonlyMap<string, bigint>;
+  #commits = 0n;
   /** Rows that wait for cells that the server computes. */
   #waiting = new Map<Followed, { readonly rows: (Value | undefined)[][]; readonly texts: Cells[] }>();
 
@@ -93,13 +96,16 @@ class Reader {
     this.#aside = aside;
     this.#job = job;
     this.#shapes = new Map(job.shapes.map((shape) => [shape.namespace, shape]));
+    this.#since = new Map([...job.since ?? []].map(([namespace, position]) => [namespace, lsnOf(position)]));
     this.gathering = new Gathering({ lsn: lsnOf(job.from.position), changes: job.from.changes }, job.bytes);
   }
 
   /** Takes up one message. Returns a promise only where something must be asked of the server. */
   read(message: Message, signal: AbortSignal): Promise<void> | undefined {
     switch (message.tag) {
-      case 'begin': return void this.gathering.begin(message.at);
+      case 'begin':
+        this.#commits = message.commits;
+        return void this.gathering.begin(message.at);
       case 'commit': return void this.#commit(message.end, message.at);
       case 'relation': return this.#relation(message.relation, signal);
       case 'truncate': return void message.relations.forEach((id) => this.#truncate(id));
@@ -128,15 +134,24 @@ class Reader {
     await this.complete(signal);
     const table = await followed(this.#aside, relation, known, signal);
     this.#tables.set(relation.id, table);
-    if (this.#announced.get(namespace) === table.shape) return;
-    this.gathering.announce(table.shape, table.shape !== known);
-    this.#announced.set(namespace, table.shape);
-    this.#shapes.set(namespace, table.shape);
+  }
+
+  /** The table of a change that is to be given out; its shape goes before it. */
+  #given(id: number): Followed | undefined {
+    const table = this.#tables.get(id);
+    if (!table || this.gathering.skips()) return undefined;
+    const { shape } = table, since = this.#since.get(shape.namespace);
+    if (since !== undefined && this.#commits < since) return undefined;
+    if (this.#announced.get(shape.namespace) === shape) return table;
+    this.gathering.announce(shape, shape !== this.#shapes.get(shape.namespace));
+    this.#announced.set(shape.namespace, shape);
+    this.#shapes.set(shape.namespace, shape);
+    return table;
   }
 
   #change(arrived: Extract<Message, { tag: 'insert' | 'update' | 'delete' }>): void {
-    const table = this.#tables.get(arrived.relation);
-    if (!table || this.gathering.skips()) return;
+    const table = this.#given(arrived.relation);
+    if (!table) return;
     const message = filled(arrived), change = changeOf(message, table);
     if (table.computed.length > 0) this.#await(table, message, change);
     this.gathering.add(change, bytesOfChange(change));
@@ -153,8 +168,8 @@ class Reader {
   }
 
   #truncate(id: number): void {
-    const table = this.#tables.get(id);
-    if (!table || this.gathering.skips()) return;
+    const table = this.#given(id);
+    if (!table) return;
     this.gathering.add({ kind: 'truncate', namespace: table.shape.namespace }, 64);
   }
 

@@ -49,9 +49,9 @@ export class Gathering {
     this.#size += bytes;
   }
 
-  /** A shape goes before the changes that follow. */
+  /** A shape goes before the change that `skips` has just counted. */
   announce(shape: Shape, changed: boolean): void {
-    this.#close(this.#count);
+    this.#close(this.#count - 1);
     this.#closed.push({ kind: 'shape', shape, changed });
   }
 

@@ -36,6 +36,7 @@ export function openLog(login: Login, openSnapshot: (freeze: Freeze, signal: Abo
     follow: (job, signal) => follow(login, job, { keeping: keepingOf(job.run, keeping), confirmed: () => confirmed, heartbeatMillis }, signal),
     head: (signal) => sessions.use(signal, (session) => head(session, signal)),
     reached: (position, goal) => lsnOf(position) >= lsnOf(goal),
+    distance: (position, signal) => sessions.use(signal, async (session) => Number((await session.query(`SELECT greatest(0, pg_wal_lsn_diff(${end}, $1::pg_lsn))`, signal, [position]))[0][0])),
     confirm(position) {
       if (lsnOf(position) > confirmed) confirmed = lsnOf(position);
     },
@@ -53,13 +54,16 @@ async function head(session: Session, signal: AbortSignal): Promise<Position> {
   return position!;
 }
 
+/** Where the log ends, flushed or not. */
+const end = 'CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END';
+
 /** What is left until the server gives the slot up, at the pace of the last calls; with no limit, only the disk ends it. */
 async function retention(session: Session, run: string, name: string, grows: Growth, signal: AbortSignal): Promise<Retention> {
   const slot = await findSlot(session, name, signal);
   if (!slot || slot.lost) throw historyLost(run, `the replication slot ${name} ${slot ? 'was invalidated' : 'is not there'}`);
   const [[bytes, safe, written]] = await session.query(`
     SELECT pg_wal_lsn_diff(e.lsn, restart_lsn), safe_wal_size, pg_wal_lsn_diff(e.lsn, '0/0') FROM pg_replication_slots,
-      (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END) e (lsn) WHERE slot_name = $1`, signal, [name]);
+      (SELECT ${end}) e (lsn) WHERE slot_name = $1`, signal, [name]);
   const pace = grows(Number(written));
   return {
     ...(bytes !== null && { bytes: Number(bytes) }),

@@ -25,7 +25,8 @@ export interface Relation {
 }
 
 export type Message =
-  | { readonly tag: 'begin'; readonly at: number }
+  /** `commits`: where its commit begins. */
+  | { readonly tag: 'begin'; readonly commits: bigint; readonly at: number }
   /** `end`: where the next transaction may begin. */
   | { readonly tag: 'commit'; readonly end: bigint; readonly at: number }
   | { readonly tag: 'relation'; readonly relation: Relation }
@@ -54,7 +55,7 @@ const letter = { begin: 0x42, commit: 0x43, relation: 0x52, insert: 0x49, update
 /** Decodes one whole message. The result keeps nothing of `bytes`. */
 export function decode(bytes: Buffer): Message {
   switch (bytes[0]) {
-    case letter.begin: return { tag: 'begin', at: timeAt(bytes, 9) };
+    case letter.begin: return { tag: 'begin', commits: bytes.readBigUInt64BE(1), at: timeAt(bytes, 9) };
     case letter.commit: return { tag: 'commit', end: bytes.readBigUInt64BE(10), at: timeAt(bytes, 18) };
     case letter.relation: return { tag: 'relation', relation: relationIn(bytes) };
     case letter.insert: return { tag: 'insert', relation: bytes.readUInt32BE(1), row: cellsIn(bytes, 6).cells };

@@ -64,7 +64,10 @@ export async function makePin(session: Session, login: Login, { run, keeping, sh
   if (standing?.lost) throw historyLost(run, `the replication slot ${keeping.slot} was invalidated`);
   if (!standing && !keeping.ownSlot) throw noSuchSlot(keeping.slot);
   if (!standing || !keeping.ownSlot) save({ names });
-  if (keeping.ownPublication && !(standing && await isPublished(session, keeping.publication, signal))) await publish(session, keeping.publication, shapes, signal);
+  if (keeping.ownPublication) {
+    const published = standing !== undefined && await isPublished(session, keeping.publication, signal);
+    await (published ? publishMore : publish)(session, keeping.publication, shapes, signal);
+  }
   const sender = await Session.open({ ...login, replication: 'database' }, 'source', signal);
   try {
     const slot = standing ? `${pinName(run).slice(0, 54)}_${sender.processId}` : keeping.slot;
@@ -86,6 +89,13 @@ async function publish(session: Session, name: string, shapes: readonly Shape[],
 
 async function isPublished(session: Session, name: string, signal: AbortSignal): Promise<boolean> {
   return (await session.query('SELECT 1 FROM pg_publication WHERE pubname = $1', signal, [name])).length > 0;
+}
+
+/** Tables that have come to the run since: their changes are in the log from then on. */
+async function publishMore(session: Session, name: string, shapes: readonly Shape[], signal: AbortSignal): Promise<void> {
+  const published = new Set((await session.query('SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1', signal, [name])).map(([schema, table]) => JSON.stringify([schema, table])));
+  const more = shapes.filter((shape) => !published.has(JSON.stringify([shape.schema, shape.name])));
+  if (more.length > 0) await session.query(`ALTER PUBLICATION ${quoted(name)} ADD TABLE ${more.map((shape) => `ONLY ${qualified(shape)}`).join(', ')}`, signal);
 }
 
 /** The server waits for all transactions that have written and are open: after so many seconds it is said which they are. */

@@ -112,7 +112,7 @@ export async function wayOf(session: Session, { run }: Hold, mapping: Mapping, o
   const landed = landing(run, mapping), into = qualified(landed);
   const from = `FROM STDIN (FORMAT ${binary ? 'binary' : 'text'})`;
   if (!overwrite || mapping.staged) return { table: landed.name, copy: `COPY ${into} (${columns}) ${from}` };
-  const table = `_dsync_${hash(target.namespace, columns)}`, temporary = `pg_temp.${quoted(table)}`;
+  const table = `_dsync_${hash(target.namespace, columns, ...target.columns.map(({ native }) => native))}`, temporary = `pg_temp.${quoted(table)}`;
   if (!session.made.has(temporary)) {
     await session.query(`CREATE TEMPORARY TABLE ${temporary} ON COMMIT DELETE ROWS AS SELECT ${columns} FROM ${into} WITH NO DATA`, signal);
     session.made.add(temporary);

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Batch, Destination, Mapping, Rejected, Row, Shape, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { decodeDelimited, slicesOf } from '../../values/delimited.js';
+import { alter } from './alter.js';
 import { apply } from './apply.js';
 import { readTable } from './catalogue.js';
 import { checkDestination } from './check.js';
@@ -58,6 +59,7 @@ export function destination(session: Session): Destination {
     }),
     apply: (run, work, signal) => owned(run, signal, async () => ({ rejected: await apply(session, run, work, signal) })),
     lanes: async (run) => inTurn(() => lanesOf(session, run)),
+    alter: (run, mapping, source, signal) => owned(run, signal, () => alter(session, run, mapping, source)),
     forget: (run, mappings, signal) => transaction(signal, () => {
       for (const mapping of mappings) session.exec(`DROP TABLE IF EXISTS ${quoted(stagingName(run, mapping))}`);
       forgetRun(session, run);

@@ -76,7 +76,7 @@ function sorted(names: readonly string[]): string {
 }
 
 /** A declared type, as one word if it is not made of plain ones. */
-function typeIn(native: string): string {
+export function typeIn(native: string): string {
   return /^([\w ]+(\([\d, ]+\))?)?$/.test(native) && !/\b(PRIMARY|NOT|NULL|UNIQUE|CHECK|DEFAULT|COLLATE|REFERENCES|GENERATED|AS|CONSTRAINT)\b/i.test(native) ? native : quoted(native);
 }
 
