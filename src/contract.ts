@@ -208,6 +208,10 @@ export interface Source extends AsyncDisposable {
   formats(mapping: Mapping): readonly Format[];
   /** Absent where the database keeps no log of its changes. */
   readonly log?: ChangeLog;
+  /** Keeps others from writing. Absent where the database can't refuse them. */
+  readonly fence?: Fence;
+  /** What gives values to these tables' columns by itself, and the sequences that no table uses, as they stand now. Absent where there are none. */
+  sequences?(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Sequence[]>;
   /** Freezes one moment for as many readers as `OpenOptions.connections`. `shapes` are what will be read (some engines must lock them). */
   snapshot(shapes: readonly Shape[], signal: AbortSignal): Promise<Snapshot>;
 }
@@ -273,6 +277,56 @@ export interface DigestForm {
   readonly as: 'number' | 'float' | 'plain' | 'text' | 'padded' | 'bytes';
   /** A text that may be long, or bytes: its own hash takes its place in the row. */
   readonly long: boolean;
+}
+
+// --- cutting over ----------------------------------------------------------
+
+/** Refuses writes to tables of a source, by whomever, until it is lifted; dsync's own sessions of a destination pass. */
+export interface Fence {
+  /**
+   * Returns when the server refuses every further write, and no transaction that wrote before is open. `save` has a step on
+   * disk when it returns: it is called before the step is taken, and once more when it is done. Sessions that stand in the
+   * way are `told`, and ended after the grace. Until the signal aborts it waits; what was done by then is for `lift`.
+   */
+  raise(run: string, shapes: readonly Shape[], how: { readonly graceMillis: number; readonly save: (step: FenceStep) => void; readonly told: (sessions: readonly string[]) => void }, signal: AbortSignal): Promise<FenceProof>;
+  /** Undoes these steps, done or only intended; what is not there is no error. May be called again. */
+  lift(run: string, steps: readonly FenceStep[], signal: AbortSignal): Promise<void>;
+}
+
+export interface FenceStep {
+  /** Unique among the steps of a fence: `triggers on public.orders`. */
+  readonly what: string;
+  /** How it was before. */
+  readonly before: string;
+  readonly state: 'intent' | 'done';
+}
+
+/** `how`: what refuses the writes, for people. */
+export interface FenceProof { readonly how: string; readonly ended: readonly string[] }
+
+/** What gives values by itself: a sequence, an identity column, AUTO_INCREMENT. */
+export interface Sequence {
+  /** The column that takes its values; both are absent where it stands alone. */
+  readonly namespace?: string;
+  readonly column?: string;
+  /** Its own name, where it has one. */
+  readonly schema?: string;
+  readonly name?: string;
+  /** The value that it gives next, and what it adds for the one after that (negative: it counts down), in digits. */
+  readonly next: string;
+  readonly step: string;
+}
+
+/** What a destination's sequence was set to. */
+export interface SequenceSet {
+  /** `public.orders.id`, or a sequence's own name. */
+  readonly of: string;
+  /** `automatic`: the database takes the largest key and one by itself. `missing`: there is nothing to set. `exhausted`: its last value is taken. */
+  readonly state: 'set' | 'automatic' | 'missing' | 'exhausted';
+  /** What it gives next, in digits. */
+  readonly next?: string;
+  /** The statement that makes what is missing. */
+  readonly remedy?: string;
 }
 
 // --- the change log --------------------------------------------------------
@@ -462,6 +516,11 @@ export interface Destination extends AsyncDisposable {
   apply?(run: string, work: LaneWork, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
   /** The place of each lane, as it was committed; empty before the first. */
   lanes?(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>>;
+  /**
+   * Sets what gives values to the columns of these tables to the larger of the source's next value and what follows the
+   * largest key, and the sequences that stand alone. Absent where the database has nothing of the kind.
+   */
+  setSequences?(mappings: readonly Mapping[], sequences: readonly Sequence[], signal: AbortSignal): Promise<readonly SequenceSet[]>;
   /** Removes all that dsync keeps here for a run, staging tables of `mappings` included, and `_dsync` with the last one. */
   forget(run: string, mappings: readonly Mapping[], signal: AbortSignal): Promise<void>;
 }

@@ -48,6 +48,7 @@ export function withRetry(destination: Destination, emit: Emit, patience = patie
     mend: (run, mapping, changes, signal) => again(() => destination.mend(run, mapping, changes, signal), signal),
     ...(destination.apply && { apply: (run, work, signal) => again(() => destination.apply!(run, work, signal), signal) }),
     ...(destination.lanes && { lanes: (run, signal) => again(() => destination.lanes!(run, signal), signal) }),
+    ...(destination.setSequences && { setSequences: (mappings, sequences, signal) => again(() => destination.setSequences!(mappings, sequences, signal), signal) }),
     forget: (run, mappings, signal) => again(() => destination.forget(run, mappings, signal), signal),
     [Symbol.asyncDispose]: () => destination[Symbol.asyncDispose](),
   };
