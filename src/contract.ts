@@ -635,10 +635,15 @@ export interface RunRequest {
   readonly answer?: { readonly error?: { readonly code: string; readonly message: string; readonly remedy?: string }; readonly result?: unknown };
 }
 
+/** The process that works on a flow; empty in the moment in which it has only just begun. */
+export interface Holder { readonly pid?: number; readonly host?: string; readonly since?: string }
+
 /** A method that returns has its data on disk. Fails with `state` (disk full, damaged, made by a newer dsync). */
 export interface StateStore extends AsyncDisposable {
   /** Takes the flow for this process, or fails with `busy` and says which process has it; a dead process holds nothing. */
   lock(flow: string): Promise<AsyncDisposable>;
+  /** Which process has the flow, or undefined if none has; never in the way of one that takes it. */
+  holder(flow: string): Holder | undefined;
   save(state: RunState): void;
   update(run: string, change: Partial<Pick<RunState, 'status' | 'phase' | 'config' | 'mappings' | 'tasks' | 'moments' | 'log' | 'summary'>>): void;
   load(run: string): RunState | undefined;

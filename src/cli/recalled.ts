@@ -1,9 +1,8 @@
 import type { RunState } from '../contract.js';
 import type { Ports, RunConfig } from '../coordinator/config.js';
-import { DsyncError } from '../errors.js';
 import { paceOf, restoredConfig, runConfigOf, writtenAnew, type StoredConfig } from './config.js';
 import { connectable, recalled } from './passwords.js';
-import type { Session, Store } from './perform.js';
+import type { Session } from './perform.js';
 import { defaults, type Settings } from './settings.js';
 import type { End } from '../url.js';
 
@@ -19,17 +18,6 @@ export async function recalledRun(session: Session, state: RunState): Promise<{ 
   };
   const urls = { source: await urlOf('source'), destination: await urlOf('destination') };
   return { config: runConfigOf(stored, urls), ports: await session.ports(state.flow, stored) };
-}
-
-/** No living process works on the flow. */
-export async function isFree(store: Store, flow: string): Promise<boolean> {
-  try {
-    await (await store.lock(flow))[Symbol.asyncDispose]();
-    return true;
-  } catch (error) {
-    if (error instanceof DsyncError && error.code === 'busy') return false;
-    throw error;
-  }
 }
 
 function newPace(settings: Settings): Partial<StoredConfig> {

@@ -1,20 +1,26 @@
-import type { ChangeLog, LogPlace, RunState, Source } from '../contract.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ChangeLog, LogPlace, Position, RunState, Source } from '../contract.js';
 import { DsyncError } from '../errors.js';
+import { handlersOf, type Ending } from './handlers.js';
 import { Lanes } from './lanes.js';
 import { throughLosses } from './losses.js';
+import { serveRequests } from './requests.js';
 import { enter, reject, type Run } from './run.js';
 
 /** How often the place is saved, and the log before it let go. */
 const saveMillis = 1000;
 /** How often it is made durable in the destination while nothing happens. */
 const settleMillis = 10_000;
+/** How often it is looked whether a position is reached that somebody waits for. */
+const lookMillis = 50;
 const messageBytes = 1 << 20;
 
 /**
- * Applies what the source's log has after `start`, in order, until the run is stopped: it ends by failing, with the
- * signal's reason, or with `waiting` where the user must act. A lost source is waited for.
+ * Applies what the source's log has after `start`, in order, and answers what other processes ask, until one of them ends it
+ * or the run is stopped: then it fails, with the signal's reason, or with `waiting` where the user must act. A lost source is
+ * waited for.
  */
-export async function follow(run: Run, start: LogPlace): Promise<never> {
+export async function follow(run: Run, start: LogPlace): Promise<Ending> {
   enter(run, 'follow');
   const tally = { changes: 0 };
   return throughLosses(run, () => tally.changes, () => followOnce(run, start, tally));
@@ -22,7 +28,12 @@ export async function follow(run: Run, start: LogPlace): Promise<never> {
 
 interface Tally { changes: number }
 
-async function followOnce(run: Run, start: LogPlace, tally: Tally): Promise<never> {
+/** What aborts following when a handler ends it. */
+class Ended {
+  constructor(readonly ending: Ending) {}
+}
+
+async function followOnce(run: Run, start: LogPlace, tally: Tally): Promise<Ending> {
   const log = logOf(run.source), stop = new AbortController(), signal = AbortSignal.any([run.signal, stop.signal]);
   const lanes = new Lanes({
     run: run.id, mappings: run.mappings, destination: run.destination, reached: log.reached, bytes: run.config.memoryBytes / 2, signal,
@@ -31,6 +42,10 @@ async function followOnce(run: Run, start: LogPlace, tally: Tally): Promise<neve
     failed: (error) => stop.abort(error),
   }, await run.destination.lanes!(run.id, signal), start);
   const saver = new Saver(run, log, lanes, tally, (error) => stop.abort(error));
+  const serving = serveRequests(run, handlersOf({
+    run, log, lanes, save: () => saver.save(), end: (ending) => stop.abort(new Ended(ending)),
+    applied: (goal, until) => applied(log, lanes, goal, AbortSignal.any([signal, until])),
+  }), (error) => stop.abort(error));
   try {
     for await (const message of log.follow({ run: run.id, shapes: run.mappings.map((mapping) => mapping.source), from: lanes.place, bytes: messageBytes }, signal)) {
       switch (message.kind) {
@@ -50,12 +65,20 @@ async function followOnce(run: Run, start: LogPlace, tally: Tally): Promise<neve
     }
     throw new DsyncError('source-lost', 'the change log ended');
   } catch (error) {
-    throw signal.aborted ? signal.reason : error;
+    const cause = signal.aborted ? signal.reason : error;
+    if (!(cause instanceof Ended)) throw cause;
+    saver.save();
+    return cause.ending;
   } finally {
     saver.stop();
     stop.abort(new DsyncError('interrupted', 'following has ended'));
     await lanes.drain().catch(() => undefined);
+    await serving.stop();
   }
+}
+
+async function applied(log: ChangeLog, lanes: Lanes, goal: Position, signal: AbortSignal): Promise<void> {
+  while (!log.reached(lanes.place.position, goal)) await delay(lookMillis, undefined, { signal }).catch(() => { throw signal.reason; });
 }
 
 /** Everything before the first row of the new shape is applied. */

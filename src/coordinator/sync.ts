@@ -92,7 +92,7 @@ async function goOn(run: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
   try {
     await run.destination.begin(run.id, run.signal);
     if (phase !== 'follow') await throughMoments(run, tally);
-    if (run.config.live && isEqual(tally)) return await follow(run, startOf(run.store.load(run.id)!));
+    if (run.config.live && isEqual(tally)) await follow(run, startOf(run.store.load(run.id)!));
     return conclude(run, tally);
   } catch (error) {
     const cause = run.signal.aborted ? run.signal.reason : error;

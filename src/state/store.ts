@@ -2,10 +2,10 @@ import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import Database from 'libsql';
-import type { ComparedPart, Moment, Mapping, Part, Phase, RunLog, RunRequest, RunState, StateStore, Task } from '../contract.js';
+import type { ComparedPart, Holder, Moment, Mapping, Part, Phase, RunLog, RunRequest, RunState, StateStore, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { guarded } from './failures.js';
-import { takeLock } from './lock.js';
+import { holderOf, takeLock } from './lock.js';
 import { appendRejects, readRejects, type RejectedRow } from './rejects.js';
 import { toJson } from './json.js';
 
@@ -62,6 +62,10 @@ class SqliteStore implements StateStore {
     const held = { [Symbol.asyncDispose]: async () => { if (this.#held.delete(held)) taken.release(); } };
     this.#held.add(held);
     return held;
+  }
+
+  holder(flow: string): Holder | undefined {
+    return guarded(this.folder, () => holderOf(join(this.folder, 'locks'), flow));
   }
 
   save(state: RunState): void {
@@ -227,9 +231,10 @@ function prepareDatabase(db: Database.Database, folder: string): void {
   if (found < format) db.transaction(() => upgrade(db)).immediate();
 }
 
-/** From nothing, or from an earlier format: with format 2 came runs that follow a log. */
+/** From nothing, or from an earlier format, unless another process did it meanwhile: with format 2 came runs that follow a log. */
 function upgrade(db: Database.Database): void {
   const found = formatOf(db);
+  if (found >= format) return;
   if (found === 0) return void db.exec(schema);
   if (found === 1) db.exec('ALTER TABLE runs ADD COLUMN log TEXT');
   db.exec(`${correspondence}; PRAGMA user_version = ${format}`);

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { askRun, isHeld, serveRequests } from '../../src/coordinator/requests.js';
+import { askRun, serveRequests } from '../../src/coordinator/requests.js';
 import { DsyncError } from '../../src/errors.js';
 import { openStore } from '../../src/state/store.js';
 
@@ -37,9 +37,9 @@ test('who has the run does what is asked, in order, and its results and failures
 test('where no process has the run, the request waits for the next one', async () => {
   const { running, asking } = stores();
   await expect(askRun(asking, run, 'pause', 'a', signal)).rejects.toMatchObject({ code: 'waiting', remedy: 'dsync resume r1' });
-  expect(await isHeld(asking, run.flow)).toBe(false);
+  expect(asking.holder(run.flow)).toBeUndefined();
   await using _held = await running.lock(run.flow);
-  expect(await isHeld(asking, run.flow)).toBe(true);
+  expect(asking.holder(run.flow)).toMatchObject({ pid: process.pid });
   const heard = new Promise((resolve) => {
     const serving = serveRequests({ id: run.run, store: running }, { pause: (detail) => { resolve(detail); void serving.stop(); } }, resolve);
   });

@@ -1,8 +1,8 @@
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { RunState } from '../../src/contract.js';
 import { DsyncError } from '../../src/errors.js';
 import { defaultFolder, openStore } from '../../src/state/store.js';
@@ -181,6 +181,24 @@ describe('a flow', () => {
     await using store = openStore(folder);
     await using lock = await store.lock('f1');
     expect(lock).toBeDefined();
+  });
+
+  test('can be asked for its holder by anyone, at any time, and is no less free for it', async () => {
+    await using store = openStore(folder);
+    expect(store.holder('f1')).toBeUndefined();
+    const asking = child(`
+      const store = openStore(${JSON.stringify(folder)});
+      await print('asking');
+      for (;;) store.holder('f1');
+    `);
+    onTestFinished(() => { asking.process.kill('SIGKILL'); });
+    await asking.line();
+    for (let turn = 0; turn < 400; turn++) {
+      await using lock = await store.lock('f1');
+      expect(lock).toBeDefined();
+      expect(store.holder('f1')).toMatchObject({ pid: process.pid, host: hostname() });
+    }
+    expect(store.holder('f1')).toBeUndefined();
   });
 
   test('is refused to a second lock of the same process, and free once it is released', async () => {

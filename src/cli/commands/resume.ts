@@ -26,7 +26,7 @@ export function addResume(program: Command, perform: Perform): void {
 
 async function resume(session: Session, named: string | undefined) {
   const store = await session.store();
-  const state = named === undefined ? await latest(store) : unfinished(store, named);
+  const state = named === undefined ? latest(store) : unfinished(store, named);
   const { recalledRun } = await import('../recalled.js');
   const { config, ports } = await recalledRun(session, state);
   const { resume } = await session.actions();
@@ -42,10 +42,10 @@ function unfinished(store: Store, run: string): RunState {
 }
 
 /** The newest run that did not end well and that no living process works on. */
-async function latest(store: Store): Promise<RunState> {
-  const { isFree } = await import('../recalled.js');
+function latest(store: Store): RunState {
   const open = store.list().filter((state) => state.status !== 'done');
-  for (const state of open) if (await isFree(store, state.flow)) return state;
+  const free = open.find((state) => !store.holder(state.flow));
+  if (free) return free;
   if (open.length === 0) throw new DsyncError('usage', `nothing to resume: no run in ${store.folder} was interrupted`, { remedy: 'dsync runs lists all runs; --state DIR names another folder' });
   throw new DsyncError('busy', `run ${open[0].run} is under way in another process`, { remedy: 'wait for it, or stop it; dsync runs lists all runs' });
 }

@@ -28,12 +28,10 @@ async function summaryOf(state: RunState, store: Store) {
   const { run, flow, phase, startedAt, updatedAt } = state;
   const { source, destination } = restoredConfig(run, state.config);
   const rows = (state.summary as { readonly rows?: number } | undefined)?.rows;
-  return { run, flow, status: await trueStatus(state, store), phase, startedAt, updatedAt, ...(rows !== undefined && { rows }), source, destination };
+  return { run, flow, status: trueStatus(state, store), phase, startedAt, updatedAt, ...(rows !== undefined && { rows }), source, destination };
 }
 
 /** A run that says it is running, while no process works on it, was killed. */
-async function trueStatus({ status, flow }: RunState, store: Store): Promise<RunState['status'] | 'killed'> {
-  if (status !== 'running') return status;
-  const { isFree } = await import('../recalled.js');
-  return (await isFree(store, flow)) ? 'killed' : 'running';
+function trueStatus({ status, flow }: RunState, store: Store): RunState['status'] | 'killed' {
+  return status === 'running' && !store.holder(flow) ? 'killed' : status;
 }

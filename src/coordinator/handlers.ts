@@ -1,0 +1,26 @@
+import type { ChangeLog, Position } from '../contract.js';
+import type { Lanes } from './lanes.js';
+import type { Handlers } from './requests.js';
+import type { Run } from './run.js';
+
+/** How following came to its end, because a handler said so. */
+export interface Ending { readonly kind: string; readonly result?: unknown }
+
+/** What a request's handler may use of a run that is followed, for as long as its source is not lost. */
+export interface Following {
+  readonly run: Run;
+  readonly log: ChangeLog;
+  /** `place`: what is durable; `drain()`: resolves when what was taken is. */
+  readonly lanes: Lanes;
+  /** Resolves when all that happened up to this position is durable in the destination. */
+  readonly applied: (goal: Position, signal: AbortSignal) => Promise<void>;
+  /** Has the lanes' place on disk here when it returns, and lets the log before it go. */
+  readonly save: () => void;
+  /** Ends following, wherever it is; `follow` resolves with this, and the run is concluded. Await `applied` before. */
+  readonly end: (ending: Ending) => void;
+}
+
+/** What other processes may ask of a run that follows, by the request's kind. */
+export function handlersOf(_following: Following): Handlers {
+  return {};
+}
