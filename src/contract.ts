@@ -549,7 +549,9 @@ export type Event =
   | { readonly kind: 'mended'; readonly namespace: string; readonly upserted: number; readonly deleted: number; readonly recopied: boolean }
   | { readonly kind: 'verified'; readonly verification: NamespaceVerification }
   /** The log is applied up to here, by so many changes in this process. `behindSeconds` is absent while it is unknown. */
-  | { readonly kind: 'followed'; readonly changes: number; readonly place: LogPlace; readonly behindSeconds?: number };
+  | { readonly kind: 'followed'; readonly changes: number; readonly place: LogPlace; readonly behindSeconds?: number }
+  /** What a cutover does now, for people. */
+  | { readonly kind: 'cutover'; readonly doing: string };
 
 export type Emit = (event: Event) => void;
 
@@ -625,7 +627,20 @@ export interface RunState {
   readonly summary?: unknown;
 }
 
-export interface RunLog { readonly pin?: Pin; readonly place?: LogPlace }
+export interface RunLog { readonly pin?: Pin; readonly place?: LogPlace; readonly cutover?: Cutover }
+
+/** What a cutover has done so far: what is undone if it does not come to its end. */
+export interface Cutover {
+  /** Of the request that it answers. */
+  readonly token: string;
+  readonly stage: 'begun' | 'undone' | 'done';
+  /** Of the fence that stands, or may stand in part. */
+  readonly steps: readonly FenceStep[];
+  /** The run that follows the new database into the old one, from the moment in which it is made. */
+  readonly wayBack?: string;
+  /** Once it is done. */
+  readonly report?: unknown;
+}
 
 /** What a process asks of the one that has the run, and what came of it. `answer` is absent until then. */
 export interface RunRequest {

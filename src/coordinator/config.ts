@@ -1,5 +1,6 @@
 import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, StateStore, VerifyWith } from '../contract.js';
 import type { RateLimit } from '../destination/limit.js';
+import type { CutoverReport } from './cutover.js';
 
 /** What a run needs to know, all parsed. URLs hold their passwords: this object is never printed, logged or stored. */
 export interface RunConfig {
@@ -68,6 +69,8 @@ export interface RunReport {
   /** Absent with `--no-verify`. */
   readonly verification?: readonly NamespaceVerification[];
   readonly findings: readonly EndFinding[];
+  /** Of a live run that was cut over. */
+  readonly cutover?: CutoverReport;
 }
 
 export interface EndFinding { readonly end: 'source' | 'destination'; readonly finding: Finding }

@@ -43,7 +43,7 @@ async function followOnce(run: Run, start: LogPlace, tally: Tally): Promise<Endi
   }, await run.destination.lanes!(run.id, signal), start);
   const saver = new Saver(run, log, lanes, tally, (error) => stop.abort(error));
   const serving = serveRequests(run, handlersOf({
-    run, log, lanes, save: () => saver.save(), end: (ending) => stop.abort(new Ended(ending)),
+    run, log, lanes, changes: () => tally.changes, save: () => saver.save(), end: (ending) => stop.abort(new Ended(ending)),
     applied: (goal, until) => applied(log, lanes, goal, AbortSignal.any([signal, until])),
   }), (error) => stop.abort(error));
   try {

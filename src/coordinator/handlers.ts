@@ -1,4 +1,5 @@
 import type { ChangeLog, Position } from '../contract.js';
+import { cutoverHandlers } from './cutover.js';
 import type { Lanes } from './lanes.js';
 import type { Handlers } from './requests.js';
 import type { Run } from './run.js';
@@ -14,6 +15,8 @@ export interface Following {
   readonly lanes: Lanes;
   /** Resolves when all that happened up to this position is durable in the destination. */
   readonly applied: (goal: Position, signal: AbortSignal) => Promise<void>;
+  /** How many changes this process has applied. */
+  readonly changes: () => number;
   /** Has the lanes' place on disk here when it returns, and lets the log before it go. */
   readonly save: () => void;
   /** Ends following, wherever it is; `follow` resolves with this, and the run is concluded. Await `applied` before. */
@@ -21,6 +24,6 @@ export interface Following {
 }
 
 /** What other processes may ask of a run that follows, by the request's kind. */
-export function handlersOf(_following: Following): Handlers {
-  return {};
+export function handlersOf(following: Following): Handlers {
+  return { ...cutoverHandlers(following) };
 }

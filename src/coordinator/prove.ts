@@ -33,7 +33,7 @@ async function compare(run: Run, works: readonly Work[], snapshot: Snapshot, men
     run.emit(event);
   };
   const open = () => works.filter((work) => !settled.has(work.mapping.source.namespace));
-  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open(), snapshot, mend).catch(onlySourceLost), 'destination', run.emit, run.signal);
+  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open().map(({ mapping }) => mapping), snapshot, mend ? works : undefined).catch(onlySourceLost), 'destination', run.emit, run.signal);
   if (sourceLost) throw sourceLost;
 }
 
@@ -43,9 +43,9 @@ function onlySourceLost(error: unknown): DsyncError {
   throw error;
 }
 
-async function compareOnce(run: Run, works: readonly Work[], snapshot: Snapshot, mend: boolean): Promise<void> {
-  if (works.length === 0) return;
-  const mappings = works.map((work) => work.mapping);
+/** With `mended`, the work of each table, differences are mended. */
+async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Snapshot, mended?: readonly Work[]): Promise<void> {
+  if (mappings.length === 0) return;
   const { keys } = run.store.rejects(run.id);
   const added = run.config.existing === 'append' || run.config.existing === 'merge';
   await verify({
@@ -56,8 +56,21 @@ async function compareOnce(run: Run, works: readonly Work[], snapshot: Snapshot,
     extrasAllowed: (mapping) => added && mapping.existed,
     mayOverwrite: () => run.config.existing === 'merge',
     ...remembered(run, snapshot.moment.fingerprint),
-    ...(mend && { mend: (mapping, changes) => mendTable(run, mapping, changes), recopy: (mapping) => recopy(run, works.find((work) => work.mapping === mapping)!, snapshot) }),
+    ...(mended && { mend: (mapping, changes) => mendTable(run, mapping, changes), recopy: (mapping) => recopy(run, mended.find((work) => work.mapping === mapping)!, snapshot) }),
   });
+}
+
+/** Compares all tables in a new moment of both sides; mends nothing. */
+export async function compareNow(run: Run): Promise<readonly NamespaceVerification[]> {
+  if (!(await isReadable(run.config.destination))) return run.mappings.map(notComparable);
+  await using snapshot = await run.source.snapshot(run.mappings.map(({ source }) => source), run.signal);
+  const results: NamespaceVerification[] = [];
+  const emit: Emit = (event) => {
+    if (event.kind === 'verified') results.push(event.verification);
+    run.emit(event);
+  };
+  await compareOnce({ ...run, emit }, run.mappings, snapshot);
+  return results;
 }
 
 /** Parts that an earlier process found equal are so still, if the source provably did not change since. */

@@ -1,6 +1,7 @@
 import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
+import { doneCutover, giveUp, type CutoverReport } from './cutover.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import { follow, logOf, startOf } from './follow.js';
 import { otherEnd, throughLosses } from './losses.js';
@@ -92,13 +93,21 @@ async function goOn(run: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
   try {
     await run.destination.begin(run.id, run.signal);
     if (phase !== 'follow') await throughMoments(run, tally);
-    if (run.config.live && isEqual(tally)) await follow(run, startOf(run.store.load(run.id)!));
-    return conclude(run, tally);
+    const cutover = run.config.live && isEqual(tally) ? doneCutover(run.store, run.id) ?? await followToCutover(run) : undefined;
+    if (cutover) await logOf(run.source).unpin(run.id, run.signal);
+    return conclude(run, tally, cutover);
   } catch (error) {
     const cause = run.signal.aborted ? run.signal.reason : error;
     rememberFailure(run, cause);
     throw cause;
   }
+}
+
+/** A cutover that was cut short with its process is undone first. */
+async function followToCutover(run: Run): Promise<CutoverReport | undefined> {
+  await giveUp(run);
+  const ending = await follow(run, startOf(run.store.load(run.id)!));
+  return ending.kind === 'cutover' ? ending.result as CutoverReport : undefined;
 }
 
 /** Where even this can't be written, the error that came first is the one to tell. */
@@ -125,8 +134,9 @@ function isEqual({ verification }: Tally): boolean {
   return verification.every(({ result, reason }) => result === 'equal' || reason === unreadable);
 }
 
-function conclude(run: Run, tally: Tally): RunReport {
-  const verification = tally.verification;
+/** After a cutover its own comparison counts. */
+function conclude(run: Run, tally: Tally, cutover?: CutoverReport): RunReport {
+  const verification = cutover?.tables ?? tally.verification;
   const unsettled = verification.some((one) => one.result === 'not-comparable');
   const unequal = verification.some((one) => one.result === 'different' || (one.result === 'not-comparable' && one.reason !== unreadable));
   const rejects = run.store.rejects(run.id);
@@ -140,6 +150,7 @@ function conclude(run: Run, tally: Tally): RunReport {
     moments: run.moments, mended: { upserted: tally.upserted, deleted: tally.deleted, recopied: tally.recopied },
     rejected: { count, path: count > 0 ? rejects.path : undefined },
     verification: verification.length > 0 ? verification : undefined, findings: tally.findings,
+    ...(cutover && { cutover }),
   };
   run.store.update(run.id, { status: unequal ? 'failed' : 'done', phase: 'done', summary: report });
   return report;
