@@ -355,6 +355,11 @@ export interface ChangeLog {
    */
   pin(run: string, shapes: readonly Shape[], save: (pin: Pin) => void, signal: AbortSignal): Promise<Snapshot>;
   /**
+   * Makes the source keep its log from this position on, for a run whose tables were copied by other means; `save` as in
+   * `pin`. Fails with `usage` where that is no position of this log. Absent where a run can only begin with its own copy.
+   */
+  adopt?(run: string, shapes: readonly Shape[], from: Position, save: (pin: Pin) => void, signal: AbortSignal): Promise<void>;
+  /**
    * Yields what happens to these tables after `from`, in the order of commits, until aborted (then it ends by throwing the
    * signal's reason). A table's shape comes before its first row and whenever it changes; rows are as wide as the latest
    * shape. The caller's slowness holds the server back, or is buffered within `bytes`, and never ends the stream.

@@ -26,6 +26,8 @@ export const flags = {
   verify: { spelling: '--no-verify', meaning: 'leave out the comparison of both ends after the copy', usual: 'true' },
   verifyWith: { spelling: '--verify-with <way>', meaning: 'how both ends are compared: rows (read all of them), digests (computed in the servers; rows of what differs only) or auto (digests where an end is more than 5 ms away)', usual: 'auto' },
   live: { spelling: '--live', meaning: 'after the copy go on with what changes in the source, until it is stopped', usual: 'false' },
+  mode: { spelling: '--mode <mode>', meaning: 'copy, live (the same as --live), or changes: what changed since --from, in tables that were copied by other means', usual: 'copy' },
+  from: { spelling: '--from <position>', meaning: "with --mode changes: where in the source's log the copy stands (an LSN, a GTID set, or file:offset)" },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },

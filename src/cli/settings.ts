@@ -22,6 +22,8 @@ export const settingsSchema = z.strictObject({
   verify: z.boolean().describe('compare both ends after the copy'),
   verifyWith: z.enum(['auto', 'rows', 'digests']).describe(flags.verifyWith.meaning),
   live: z.boolean().describe(flags.live.meaning),
+  mode: z.enum(['copy', 'live', 'changes']).describe(flags.mode.meaning),
+  from: z.string().min(1).describe(flags.from.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
   logFile: z.string().min(1).describe(flags.logFile.meaning),

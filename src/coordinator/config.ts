@@ -1,4 +1,4 @@
-import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, StateStore, VerifyWith } from '../contract.js';
+import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, Position, StateStore, VerifyWith } from '../contract.js';
 import type { RateLimit } from '../destination/limit.js';
 import type { CutoverReport } from './cutover.js';
 
@@ -25,6 +25,8 @@ export interface RunConfig {
   readonly verifyWith?: VerifyWith;
   /** Go on after the copy: apply what changes in the source until the run is stopped. */
   readonly live: boolean;
+  /** The tables were copied by other means: nothing is copied or compared, and what happened from here on is applied. With `live`. */
+  readonly from?: Position;
 }
 
 /** What a command is given besides its configuration. */

@@ -1,6 +1,7 @@
 import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
+import { adoptFrom, fromPosition, refuseToBegin } from './changes.js';
 import { doneCutover, giveUp, type CutoverReport } from './cutover.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import { follow, logOf, startOf } from './follow.js';
@@ -22,10 +23,10 @@ export async function sync(config: RunConfig, ports: Ports): Promise<RunReport> 
     tally.emit({ kind: 'phase', phase: 'check' });
     const mappings = await check(config, inner, source, destination);
     const state = await firstState(id, inner, mappings, source, destination);
-    await refuseRows(mappings, config, destination, ports.signal).catch((error: unknown) => { throw withInterrupted(error, inner); });
-    inner.store.save(state);
+    if (config.from === undefined) await refuseRows(mappings, config, destination, ports.signal).catch((error: unknown) => { throw withInterrupted(error, inner); });
+    inner.store.save(config.from === undefined ? state : fromPosition(state, config.from));
     tally.emit({ kind: 'run', run: id, flow: ports.flow, resumed: false });
-    return goOn(runOf(state, config, inner, source, destination), tally);
+    return goOn(runOf(state, config, inner, source, destination), tally, config.from === undefined ? undefined : 'follow');
   });
 }
 
@@ -57,6 +58,7 @@ export async function check(config: RunConfig, ports: Ports, source: Source, des
   report('source', await source.check(shapes, ports.signal), ports);
   report('destination', await destination.check(mappings, ports.signal), ports);
   if (config.live) await checkLive(config, ports, source, destination, shapes);
+  if (config.from !== undefined) refuseToBegin(mappings, config.from, logOf(source));
   refuseLosses(mappings, config.acceptLoss);
   refuseKeylessMerge(mappings, config);
   announce(mappings, ports, source, destination);
@@ -106,6 +108,7 @@ async function goOn(run: Run, tally: Tally, phase?: Phase): Promise<RunReport> {
 /** A cutover that was cut short with its process is undone first. */
 async function followToCutover(run: Run): Promise<CutoverReport | undefined> {
   await giveUp(run);
+  await adoptFrom(run, logOf(run.source));
   const ending = await follow(run, startOf(run.store.load(run.id)!));
   return ending.kind === 'cutover' ? ending.result as CutoverReport : undefined;
 }

@@ -1,6 +1,7 @@
 import type { Change, FollowJob, LogMessage, LogRow, Shape, Value } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import { bytesOfRow } from '../../source/batches.js';
+import { publicationOf } from './adopt.js';
 import { serverError } from './failure.js';
 import { Gathering } from './gathering.js';
 import { lsnOf } from './lsn.js';
@@ -40,7 +41,7 @@ async function* connected(login: Login, job: FollowJob, options: FollowOptions, 
   try {
     const slot = await freeSlot(aside, job, signal);
     sender = await Session.open({ ...login, replication: 'database' }, 'source', signal);
-    stream = new WalStream(startSql(job), { bytes: job.bytes, confirmed: () => greater(options.confirmed(), lsnOf(slot.confirmed!)) });
+    stream = new WalStream(startSql(job, await publicationOf(aside, job, signal)), { bytes: job.bytes, confirmed: () => greater(options.confirmed(), lsnOf(slot.confirmed!)) });
     // The connection outlives an abort for as long as the last confirmation takes.
     const over = sender.run(stream, neverAborted).then(() => undefined, (error: unknown) => error);
     const reader = new Reader(aside, job);
@@ -166,8 +167,8 @@ function bytesOf(change: Change): number {
   return 64 + ('row' in change ? of(change.row) : 0) + ('before' in change && change.before ? of(change.before) : 0);
 }
 
-function startSql({ run, from }: FollowJob): string {
-  return `START_REPLICATION SLOT ${quoted(pinName(run))} LOGICAL ${from.position} (proto_version '1', publication_names ${literal(quoted(pinName(run)))})`;
+function startSql({ run, from }: FollowJob, publication: string): string {
+  return `START_REPLICATION SLOT ${quoted(pinName(run))} LOGICAL ${from.position} (proto_version '1', publication_names ${literal(publication)})`;
 }
 
 /** The slot, if it reaches back so far. An earlier connection of ours may hold it for a moment. */
