@@ -33,7 +33,7 @@ async function compare(run: Run, works: readonly Work[], snapshot: Snapshot, men
     run.emit(event);
   };
   const open = () => works.filter((work) => !settled.has(work.mapping.source.namespace));
-  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open().map(({ mapping }) => mapping), snapshot, mend ? works : undefined).catch(onlySourceLost), 'destination', run.emit, run.signal);
+  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open().map(({ mapping }) => mapping), snapshot, mend ? works : undefined).then(() => undefined, onlySourceLost), 'destination', run.emit, run.signal);
   if (sourceLost) throw sourceLost;
 }
 
@@ -44,11 +44,11 @@ function onlySourceLost(error: unknown): DsyncError {
 }
 
 /** With `mended`, the work of each table, differences are mended. */
-async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Snapshot, mended?: readonly Work[]): Promise<void> {
-  if (mappings.length === 0) return;
+async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Snapshot, mended?: readonly Work[]): Promise<readonly NamespaceVerification[]> {
+  if (mappings.length === 0) return [];
   const { keys } = run.store.rejects(run.id);
   const added = run.config.existing === 'append' || run.config.existing === 'merge';
-  await verify({
+  return verify({
     source: snapshot,
     openDestination: () => lookAtDestination(run.config, run, mappings.map((mapping) => mapping.target)),
     mappings, where: run.where, concurrency: run.config.concurrency, verifyWith: run.config.verifyWith, emit: run.emit, signal: run.signal,
@@ -64,13 +64,7 @@ async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Sna
 export async function compareNow(run: Run): Promise<readonly NamespaceVerification[]> {
   if (!(await isReadable(run.config.destination))) return run.mappings.map(notComparable);
   await using snapshot = await run.source.snapshot(run.mappings.map(({ source }) => source), run.signal);
-  const results: NamespaceVerification[] = [];
-  const emit: Emit = (event) => {
-    if (event.kind === 'verified') results.push(event.verification);
-    run.emit(event);
-  };
-  await compareOnce({ ...run, emit }, run.mappings, snapshot);
-  return results;
+  return await compareOnce(run, run.mappings, snapshot);
 }
 
 /** Parts that an earlier process found equal are so still, if the source provably did not change since. */
