@@ -104,6 +104,8 @@ function freezer(position: Position, snapshot: string): Freeze {
 /** Drops slot and publication. A walsender of a process that has just gone may hold the slot for a moment. */
 export async function removePin(session: Session, run: string, signal: AbortSignal): Promise<void> {
   const name = pinName(run);
+  // The database may have been made read-only by default, for its applications.
+  await session.query('SET default_transaction_read_only = off', signal);
   for (let attempt = 1; await findSlot(session, run, signal); attempt++) {
     const error = await session.query('SELECT pg_drop_replication_slot($1)', signal, [name]).then(() => undefined, (failure: unknown) => failure);
     if (error === undefined || serverError(error)?.code === '42704') break;
