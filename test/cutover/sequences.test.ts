@@ -13,7 +13,7 @@ const options = { signal, connections: 1, batchBytes: 1 << 20 };
 
 async function sequencesIn(url: string): Promise<readonly Sequence[]> {
   await using source = await (await connectorFor(url)).openSource!(url, options);
-  return source.sequences!(await source.shapes({ include: ['*'], exclude: [] }, signal), signal);
+  return await source.sequences!(await source.shapes({ include: ['*'], exclude: [] }, signal), signal);
 }
 
 /** As a cutover from the one to the other would; an absent schema is the default one. */
@@ -23,7 +23,7 @@ async function setFrom(from: string, to: string): Promise<readonly SequenceSet[]
   const shapes = await source.shapes({ include: ['*'], exclude: [] }, signal);
   const mappings = await Promise.all(shapes.map((shape) => destination.adapt(shape, { name: shape.name }, signal)));
   const given = (await source.sequences!(shapes, signal)).map(({ schema, ...one }) => (schema === source.defaultSchema ? one : { ...one, ...(schema !== undefined && { schema }) }));
-  return destination.setSequences!(mappings.filter(({ existed }) => existed), given, signal);
+  return await destination.setSequences!(mappings.filter(({ existed }) => existed), given, signal);
 }
 
 const nexts = (sequences: readonly Sequence[]) => Object.fromEntries(sequences.map(({ column, name, next, step }) => [column ?? name, step === '1' ? next : `${next} by ${step}`]));
