@@ -140,6 +140,8 @@ describeWith('postgres18', 'A cutover that is held where', () => {
       if (name === 'the log is drained') await shop.insert('source', 'orders', 'on its way');
       const cutover = shop.program.cutover('--fence', ...flags, '--timeout', '60s');
       await running.says(at);
+      // The publication is made before the slot, which waits for the holder.
+      while (flags.length > 0 && (await shop.slots('destination')).length === 0) await delay(20);
       running.kill('SIGKILL');
       await running.ended;
       expect((await cutover).by).toBe(7);
