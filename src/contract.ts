@@ -219,6 +219,10 @@ export interface Source extends AsyncDisposable {
   formats(mapping: Mapping): readonly Format[];
   /** Absent where the database keeps no log of its changes. */
   readonly log?: ChangeLog;
+  /** Keeps others from writing. Absent where the database can't refuse them. */
+  readonly fence?: Fence;
+  /** What gives values to these tables' columns by itself, and the sequences that no table uses, as they stand now. Absent where there are none. */
+  sequences?(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Sequence[]>;
   /** Freezes one moment for as many readers as `OpenOptions.connections`. `shapes` are what will be read (some engines must lock them). */
   snapshot(shapes: readonly Shape[], signal: AbortSignal): Promise<Snapshot>;
 }
@@ -286,6 +290,56 @@ export interface DigestForm {
   readonly long: boolean;
 }
 
+// --- cutting over ----------------------------------------------------------
+
+/** Refuses writes to tables of a source, by whomever, until it is lifted; dsync's own sessions of a destination pass. */
+export interface Fence {
+  /**
+   * Returns when the server refuses every further write, and no transaction that wrote before is open. `save` has a step on
+   * disk when it returns: it is called before the step is taken, and once more when it is done. Sessions that stand in the
+   * way are `told`, and ended after the grace. Until the signal aborts it waits; what was done by then is for `lift`.
+   */
+  raise(run: string, shapes: readonly Shape[], how: { readonly graceMillis: number; readonly save: (step: FenceStep) => void; readonly told: (sessions: readonly string[]) => void }, signal: AbortSignal): Promise<FenceProof>;
+  /** Undoes these steps, done or only intended; what is not there is no error. May be called again. */
+  lift(run: string, steps: readonly FenceStep[], signal: AbortSignal): Promise<void>;
+}
+
+export interface FenceStep {
+  /** Unique among the steps of a fence: `triggers on public.orders`. */
+  readonly what: string;
+  /** How it was before. */
+  readonly before: string;
+  readonly state: 'intent' | 'done';
+}
+
+/** `how`: what refuses the writes, for people. */
+export interface FenceProof { readonly how: string; readonly ended: readonly string[] }
+
+/** What gives values by itself: a sequence, an identity column, AUTO_INCREMENT. */
+export interface Sequence {
+  /** The column that takes its values; both are absent where it stands alone. */
+  readonly namespace?: string;
+  readonly column?: string;
+  /** Its own name, where it has one. */
+  readonly schema?: string;
+  readonly name?: string;
+  /** The value that it gives next, and what it adds for the one after that (negative: it counts down), in digits. */
+  readonly next: string;
+  readonly step: string;
+}
+
+/** What a destination's sequence was set to. */
+export interface SequenceSet {
+  /** `public.orders.id`, or a sequence's own name. */
+  readonly of: string;
+  /** `automatic`: the database takes the largest key and one by itself. `missing`: there is nothing to set. `exhausted`: its last value is taken. */
+  readonly state: 'set' | 'automatic' | 'missing' | 'exhausted';
+  /** What it gives next, in digits. */
+  readonly next?: string;
+  /** The statement that makes what is missing. */
+  readonly remedy?: string;
+}
+
 // --- the change log --------------------------------------------------------
 
 /**
@@ -314,6 +368,11 @@ export interface ChangeLog {
    * tables among `shapes` that are new to the run are in the log from then on.
    */
   pin(run: string, shapes: readonly Shape[], save: (pin: Pin) => void, signal: AbortSignal): Promise<Snapshot>;
+  /**
+   * Makes the source keep its log from this position on, for a run whose tables were copied by other means; `save` as in
+   * `pin`. Fails with `usage` where that is no position of this log. Absent where a run can only begin with its own copy.
+   */
+  adopt?(run: string, shapes: readonly Shape[], from: Position, save: (pin: Pin) => void, signal: AbortSignal): Promise<void>;
   /**
    * Yields what happens to these tables after `from`, in the order of commits, until aborted (then it ends by throwing the
    * signal's reason). A table's shape comes before its first row and whenever it changes; rows are as wide as the latest
@@ -516,6 +575,11 @@ export interface Destination extends AsyncDisposable {
    * `refused`, before anything is changed, naming what it can't do. Absent where a table has no columns to alter.
    */
   alter?(run: string, mapping: Mapping, source: Shape, signal: AbortSignal): Promise<Mapping>;
+  /**
+   * Sets what gives values to the columns of these tables to the larger of the source's next value and what follows the
+   * largest key, and the sequences that stand alone. Absent where the database has nothing of the kind.
+   */
+  setSequences?(mappings: readonly Mapping[], sequences: readonly Sequence[], signal: AbortSignal): Promise<readonly SequenceSet[]>;
   /** Removes all that dsync keeps here for a run, staging tables of `mappings` included, and `_dsync` with the last one. */
   forget(run: string, mappings: readonly Mapping[], signal: AbortSignal): Promise<void>;
 }
@@ -546,7 +610,9 @@ export type Event =
   /** The log is applied up to here, by so many changes in this process. `behindSeconds` is absent while it is unknown. */
   | { readonly kind: 'followed'; readonly changes: number; readonly place: LogPlace; readonly behindSeconds?: number; readonly behindBytes?: number }
   /** This table is no longer followed as the others are, and why; without `table`: it is again. */
-  | { readonly kind: 'table'; readonly namespace: string; readonly table?: TableState };
+  | { readonly kind: 'table'; readonly namespace: string; readonly table?: TableState }
+  /** What a cutover does now, for people. */
+  | { readonly kind: 'cutover'; readonly doing: string };
 
 export type Emit = (event: Event) => void;
 
@@ -632,6 +698,7 @@ export interface RunLog {
   readonly stops?: Readonly<Record<string, string | null>>;
   /** The shape of a table in the log, where it is not its mapping's: some of its columns are not taken. */
   readonly shapes?: Readonly<Record<string, Shape | null>>;
+  readonly cutover?: Cutover;
 }
 
 /**
@@ -644,6 +711,19 @@ export type TableState =
   | { readonly state: 'paused'; readonly why?: string; readonly failed?: boolean; readonly fresh?: boolean }
   | { readonly state: 'resync'; readonly why?: string; readonly fresh?: boolean }
   | { readonly state: 'since'; readonly position: Position };
+
+/** What a cutover has done so far: what is undone if it does not come to its end. */
+export interface Cutover {
+  /** Of the request that it answers. */
+  readonly token: string;
+  readonly stage: 'begun' | 'undone' | 'done';
+  /** Of the fence that stands, or may stand in part. */
+  readonly steps: readonly FenceStep[];
+  /** The run that follows the new database into the old one, from the moment in which it is made. */
+  readonly wayBack?: string;
+  /** Once it is done. */
+  readonly report?: unknown;
+}
 
 /** What a process asks of the one that has the run, and what came of it. `answer` is absent until then. */
 export interface RunRequest {

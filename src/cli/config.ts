@@ -22,7 +22,13 @@ export const ownSettings = ['state', 'logLevel', 'logFile', 'json'] as const sat
 export function settingsOf(given: Given, folder: string): Settings {
   const file = settingsOfFile(given.flags.config as string | undefined, folder);
   const kept = given.fromFile ? Object.fromEntries(Object.entries(file).filter(([name]) => given.fromFile!.includes(name as SettingName))) : file;
-  return { ...kept, ...settingsOfFlags(given) };
+  const typed = settingsOfFlags(given);
+  return { ...(typed.mode !== undefined || typed.live ? withoutMode(kept) : kept), ...typed };
+}
+
+/** A typed mode takes the place of all that the file says of it. */
+function withoutMode({ mode: _mode, live: _live, from: _from, ...others }: Settings): Settings {
+  return others;
 }
 
 function settingsOfFlags({ source, destination, flags: typed }: Given): Settings {
@@ -60,7 +66,7 @@ const storedSchema = z.object({
   existing: settingsSchema.shape.existing.unwrap(), acceptLoss: z.array(z.string()),
   concurrency: z.number(), memoryBytes: z.number(), batchBytes: z.number().optional(), batchRows: z.number().optional(),
   rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(),
-  verifyWith: settingsSchema.shape.verifyWith.unwrap().default('auto'), live: z.boolean().default(false),
+  verifyWith: settingsSchema.shape.verifyWith.unwrap().default('auto'), live: z.boolean().default(false), from: z.string().optional(),
   slot: z.string().optional(), publication: z.string().optional(), failoverSlot: z.boolean().optional(), maxRetainedBytes: z.number().optional(),
   onDdl: settingsSchema.shape.onDdl.unwrap().default('stop'),
 });
@@ -75,13 +81,21 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, live: all.live, onDdl: all.onDdl, ...keepingOf(all),
+    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, ...modeOf(all), ...keepingOf(all),
   };
 }
 
 /** How the source's log is kept. */
 function keepingOf({ slot, publication, failoverSlot, maxRetained }: Settings): Pick<StoredConfig, 'slot' | 'publication' | 'failoverSlot' | 'maxRetainedBytes'> {
   return { ...(slot && { slot }), ...(publication && { publication }), ...(failoverSlot && { failoverSlot }), ...(maxRetained && { maxRetainedBytes: maxRetained }) };
+}
+
+/** `--live` is short for `--mode live`. */
+function modeOf({ mode, live, from, slot, publication, failoverSlot }: Settings): Pick<StoredConfig, 'live' | 'from'> {
+  if (mode === 'changes' && from === undefined) throw new DsyncError('usage', '--mode changes needs --from POSITION: where in the source\'s log the copy stands');
+  if (mode !== 'changes' && from !== undefined) throw new DsyncError('usage', '--from goes with --mode changes: a copy begins where it is made');
+  if (mode === 'changes' && (slot ?? publication ?? failoverSlot) !== undefined) throw new DsyncError('usage', '--mode changes finds the slot that reaches back, and its publication, by itself', { remedy: 'leave out --slot, --publication and --failover-slot' });
+  return { live: mode === undefined ? live === true : mode !== 'copy', ...(from !== undefined && { from }) };
 }
 
 /** The stored configuration with the URLs that a resumed run is given now. */

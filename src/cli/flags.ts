@@ -31,6 +31,8 @@ export const flags = {
   failoverSlot: { spelling: '--failover-slot', meaning: 'PostgreSQL 17, with --live: make a slot that standbys take over', usual: 'false' },
   maxRetained: { spelling: '--max-retained <size>', meaning: 'PostgreSQL, with --live: stop (7) before the source keeps more of its log than this for the run, such as 50GB' },
   onDdl: { spelling: '--on-ddl <way>', meaning: 'what a live run does where a table changes its shape: stop, apply (added, dropped and widened columns, new tables) or ignore (new columns are not taken)', usual: 'stop' },
+  mode: { spelling: '--mode <mode>', meaning: 'copy, live (the same as --live), or changes: what changed since --from, in tables that were copied by other means', usual: 'copy' },
+  from: { spelling: '--from <position>', meaning: "with --mode changes: where in the source's log the copy stands (an LSN, a GTID set, or file:offset)" },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },

@@ -3,6 +3,7 @@ import { Command } from '@commander-js/extra-typings';
 import { CommanderError } from 'commander';
 import { DsyncError } from '../errors.js';
 import { addCleanup } from './commands/cleanup.js';
+import { addCutover } from './commands/cutover.js';
 import { addDoctor } from './commands/doctor.js';
 import { addPlan } from './commands/plan.js';
 import { addResume } from './commands/resume.js';
@@ -55,7 +56,7 @@ function programWith(around: Surroundings, run: Perform): Command {
     .exitOverride()
     .configureOutput({ writeOut: (text) => around.stdout.write(text), writeErr: () => undefined })
     .addHelpText('after', overview);
-  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addRuns, addStatus, addTables, addCleanup]) add(program, run);
+  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addRuns, addStatus, addTables, addCutover, addCleanup]) add(program, run);
   return program;
 }
 

@@ -26,6 +26,7 @@ export function narrator(log: Log): (event: Event) => void {
       case 'verified': log[event.verification.result === 'equal' ? 'info' : 'warn']({ namespace: event.verification.namespace, result: event.verification.result }, `${event.verification.namespace}: ${event.verification.result}${event.verification.reason ? `, ${event.verification.reason}` : ''}`); break;
       case 'followed': log.debug({ ...event, kind: undefined }, `applied up to ${event.place.position}`); break;
       case 'table': log[event.table?.state === 'paused' && event.table.failed ? 'warn' : 'info']({ ...event, kind: undefined }, `${event.namespace}: ${tableText(event)}`); break;
+      case 'cutover': log.info({ doing: event.doing }, `cutover: ${event.doing}`); break;
       default: event satisfies never;
     }
   };

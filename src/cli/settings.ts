@@ -27,6 +27,8 @@ export const settingsSchema = z.strictObject({
   failoverSlot: z.boolean().describe(flags.failoverSlot.meaning),
   maxRetained: read(sizeOf, 'a size such as 50GB').describe(flags.maxRetained.meaning),
   onDdl: z.enum(['stop', 'apply', 'ignore']).describe(flags.onDdl.meaning),
+  mode: z.enum(['copy', 'live', 'changes']).describe(flags.mode.meaning),
+  from: z.string().min(1).describe(flags.from.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
   logFile: z.string().min(1).describe(flags.logFile.meaning),

@@ -35,6 +35,13 @@ export function rateOf(text: string): { readonly bytes?: number; readonly rows?:
   return either(text, (part) => perSecond(part, (amount) => (/row/i.test(amount) ? rowsOf(amount) : undefined)), (part) => perSecond(part, (amount) => (/b$/i.test(amount) ? sizeOf(amount) : undefined)));
 }
 
+/** Milliseconds: `90s`, `10m`, `1 h`, `600` (seconds). */
+export function durationOf(text: string): number | undefined {
+  const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/i.exec(text.trim()) ?? [];
+  const factor = unit?.toLowerCase() === 'm' ? 60 : seconds[(unit || 's').toLowerCase()];
+  return digits === undefined || factor === undefined ? undefined : positive(Math.round(Number(digits) * factor * 1000));
+}
+
 function either(text: string, rows: (part: string) => number | undefined, bytes: (part: string) => number | undefined): { bytes?: number; rows?: number } | undefined {
   const found: { bytes?: number; rows?: number } = {};
   for (const part of text.split(',')) {

@@ -1,5 +1,6 @@
-import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, StateStore, VerifyWith } from '../contract.js';
+import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, Position, StateStore, VerifyWith } from '../contract.js';
 import type { RateLimit } from '../destination/limit.js';
+import type { CutoverReport } from './cutover.js';
 
 /** What a run needs to know, all parsed. URLs hold their passwords: this object is never printed, logged or stored. */
 export interface RunConfig {
@@ -32,6 +33,8 @@ export interface RunConfig {
   readonly maxRetainedBytes?: number;
   /** What becomes of a table whose shape changes while it is followed. */
   readonly onDdl: OnDdl;
+  /** The tables were copied by other means: nothing is copied or compared, and what happened from here on is applied. With `live`. */
+  readonly from?: Position;
 }
 
 export type OnDdl = 'stop' | 'apply' | 'ignore';
@@ -78,6 +81,8 @@ export interface RunReport {
   /** Absent with `--no-verify`. */
   readonly verification?: readonly NamespaceVerification[];
   readonly findings: readonly EndFinding[];
+  /** Of a live run that was cut over. */
+  readonly cutover?: CutoverReport;
 }
 
 export interface EndFinding { readonly end: 'source' | 'destination'; readonly finding: Finding }

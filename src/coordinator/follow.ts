@@ -68,7 +68,7 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
   const wanted = new Wanted();
   if (apart.waiting.length > 0) wanted.ask();
   const serving = serveRequests(run, handlersOf({
-    run, log, lanes, apart, save: () => saver.save(), end: (ending) => stop.abort(new Ended(ending)), resync: () => wanted.ask(),
+    run, log, lanes, apart, changes: () => tally.changes, save: () => saver.save(), end: (ending) => stop.abort(new Ended(ending)), resync: () => wanted.ask(),
     applied: (goal, until) => applied(log, lanes, goal, AbortSignal.any([signal, until])),
   }), (error) => stop.abort(error));
   const looking = lookForTables(run, apart, wanted, (error) => stop.abort(error));

@@ -1,5 +1,6 @@
 import type { ChangeLog, Position } from '../contract.js';
 import type { Apart } from './apart.js';
+import { cutoverHandlers } from './cutover.js';
 import type { Lanes } from './lanes.js';
 import type { Handlers } from './requests.js';
 import type { Run } from './run.js';
@@ -18,6 +19,8 @@ export interface Following {
   readonly apart: Apart;
   /** Resolves when all that happened up to this position is durable in the destination. */
   readonly applied: (goal: Position, signal: AbortSignal) => Promise<void>;
+  /** How many changes this process has applied. */
+  readonly changes: () => number;
   /** Has the lanes' place on disk here when it returns, and lets the log before it go. */
   readonly save: () => void;
   /** Tables that wait for a resync get it soon. */
@@ -28,5 +31,5 @@ export interface Following {
 
 /** What other processes may ask of a run that follows, by the request's kind. */
 export function handlersOf(following: Following): Handlers {
-  return { tables: (detail) => changeTable(following, detail as TableRequest) };
+  return { tables: (detail) => changeTable(following, detail as TableRequest), ...cutoverHandlers(following) };
 }

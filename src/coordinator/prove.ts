@@ -45,7 +45,7 @@ async function compare(run: Run, works: readonly Work[], snapshot: Snapshot, men
     run.emit(event);
   };
   const open = () => works.filter((work) => !settled.has(work.mapping.source.namespace));
-  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open(), snapshot, mend).catch(onlySourceLost), 'destination', run.emit, run.signal);
+  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open().map(({ mapping }) => mapping), snapshot, mend ? works : undefined).then(() => undefined, onlySourceLost), 'destination', run.emit, run.signal);
   if (sourceLost) throw sourceLost;
 }
 
@@ -55,12 +55,12 @@ function onlySourceLost(error: unknown): DsyncError {
   throw error;
 }
 
-async function compareOnce(run: Run, works: readonly Work[], snapshot: Snapshot, mend: boolean): Promise<void> {
-  if (works.length === 0) return;
-  const mappings = works.map((work) => work.mapping);
+/** With `mended`, the work of each table, differences are mended. */
+async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Snapshot, mended?: readonly Work[]): Promise<readonly NamespaceVerification[]> {
+  if (mappings.length === 0) return [];
   const { keys } = run.store.rejects(run.id);
   const added = run.config.existing === 'append' || run.config.existing === 'merge';
-  await verify({
+  return verify({
     source: snapshot,
     openDestination: () => lookAtDestination(run.config, run, mappings.map((mapping) => mapping.target)),
     mappings, where: run.where, concurrency: run.config.concurrency, verifyWith: run.config.verifyWith, emit: run.emit, signal: run.signal,
@@ -68,8 +68,15 @@ async function compareOnce(run: Run, works: readonly Work[], snapshot: Snapshot,
     extrasAllowed: (mapping) => added && mapping.existed,
     mayOverwrite: () => run.config.existing === 'merge',
     ...remembered(run, snapshot.moment.fingerprint),
-    ...(mend && { mend: (mapping, changes) => mendTable(run, mapping, changes), recopy: (mapping) => recopy(run, works.find((work) => work.mapping === mapping)!, snapshot) }),
+    ...(mended && { mend: (mapping, changes) => mendTable(run, mapping, changes), recopy: (mapping) => recopy(run, mended.find((work) => work.mapping === mapping)!, snapshot) }),
   });
+}
+
+/** Compares all tables in a new moment of both sides; mends nothing. */
+export async function compareNow(run: Run): Promise<readonly NamespaceVerification[]> {
+  if (!(await isReadable(run.config.destination))) return run.mappings.map((mapping) => notComparable(mapping, unreadable));
+  await using snapshot = await run.source.snapshot(run.mappings.map(({ source }) => source), run.signal);
+  return await compareOnce(run, run.mappings, snapshot);
 }
 
 /** Parts that an earlier process found equal are so still, if the source provably did not change since. */

@@ -2,7 +2,9 @@ import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } fr
 import { DsyncError, messageOf } from '../errors.js';
 import { Apart } from './apart.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
+import { adoptFrom, fromPosition, refuseToBegin } from './changes.js';
 import { isSameSource } from './continuity.js';
+import { doneCutover, giveUp, type CutoverReport } from './cutover.js';
 import { logOf, openDestination, openOptions, openSource } from './ends.js';
 import { follow, startOf } from './follow.js';
 import { otherEnd, throughLosses } from './losses.js';
@@ -26,10 +28,10 @@ export async function sync(config: RunConfig, ports: Ports): Promise<RunReport> 
     tally.emit({ kind: 'phase', phase: 'check' });
     const mappings = await check(config, inner, source, destination);
     const state = await firstState(id, inner, mappings, source, destination);
-    await refuseRows(mappings, config, destination, ports.signal).catch((error: unknown) => { throw withInterrupted(error, inner); });
-    inner.store.save(state);
+    if (config.from === undefined) await refuseRows(mappings, config, destination, ports.signal).catch((error: unknown) => { throw withInterrupted(error, inner); });
+    inner.store.save(config.from === undefined ? state : fromPosition(state, config.from));
     tally.emit({ kind: 'run', run: id, flow: ports.flow, resumed: false });
-    return goOn(runOf(state, config, inner, source, destination), tally);
+    return goOn(runOf(state, config, inner, source, destination), tally, config.from === undefined ? undefined : 'follow');
   });
 }
 
@@ -63,6 +65,7 @@ export async function check(config: RunConfig, ports: Ports, source: Source, des
   report('source', await source.check(shapes, ports.signal), ports);
   report('destination', await destination.check(mappings, ports.signal), ports);
   if (config.live) await checkLive(config, ports, source, destination, shapes);
+  if (config.from !== undefined) refuseToBegin(mappings, config.from, logOf(source));
   refuseLosses(mappings, config.acceptLoss);
   refuseKeylessMerge(mappings, config);
   announce(mappings, ports, source, destination);
@@ -109,11 +112,11 @@ async function goOn(unbounded: Run, tally: Tally, phase?: Phase): Promise<RunRep
   try {
     await run.destination.begin(run.id, run.signal);
     if (phase !== 'follow') await throughMoments(run, tally);
-    if (run.config.live && isEqual(tally)) {
-      await follow(run, startOf(run.store.load(run.id)!));
-      tellOfLeft(run);
-    }
-    return conclude(run, tally);
+    const follows = run.config.live && isEqual(tally);
+    const cutover = follows ? doneCutover(run.store, run.id) ?? await followToCutover(run) : undefined;
+    if (follows) tellOfLeft(run);
+    if (cutover) await logOf(run.source).unpin(run.id, run.signal);
+    return conclude(run, tally, cutover);
   } catch (error) {
     const cause = run.signal.aborted ? run.signal.reason : error;
     rememberFailure(run, cause);
@@ -130,6 +133,14 @@ function tellOfLeft(run: Run): void {
     const state = apart.get(mapping.source.namespace);
     if (apart.isLeft(mapping.source.namespace)) run.emit({ kind: 'verified', verification: notComparable(mapping, `it is apart (${state?.state}): dsync tables ${run.id} resync ${mapping.source.namespace} makes it equal`) });
   }
+}
+
+/** A cutover that was cut short with its process is undone first. */
+async function followToCutover(run: Run): Promise<CutoverReport | undefined> {
+  await giveUp(run);
+  await adoptFrom(run, logOf(run.source));
+  const ending = await follow(run, startOf(run.store.load(run.id)!));
+  return ending.kind === 'cutover' ? ending.result as CutoverReport : undefined;
 }
 
 /** Where even this can't be written, the error that came first is the one to tell. */
@@ -156,8 +167,9 @@ function isEqual({ verification }: Tally): boolean {
   return verification.every(({ result, reason }) => result === 'equal' || reason === unreadable);
 }
 
-function conclude(run: Run, tally: Tally): RunReport {
-  const verification = tally.verification;
+/** After a cutover its own comparison counts. */
+function conclude(run: Run, tally: Tally, cutover?: CutoverReport): RunReport {
+  const verification = cutover?.tables ?? tally.verification;
   const unsettled = verification.some((one) => one.result === 'not-comparable');
   const unequal = verification.some((one) => one.result === 'different' || (one.result === 'not-comparable' && one.reason !== unreadable));
   const rejects = run.store.rejects(run.id);
@@ -171,6 +183,7 @@ function conclude(run: Run, tally: Tally): RunReport {
     moments: run.moments, mended: { upserted: tally.upserted, deleted: tally.deleted, recopied: tally.recopied },
     rejected: { count, path: count > 0 ? rejects.path : undefined },
     verification: verification.length > 0 ? verification : undefined, findings: tally.findings,
+    ...(cutover && { cutover }),
   };
   run.store.update(run.id, { status: unequal ? 'failed' : 'done', phase: 'done', summary: report });
   return report;

@@ -49,6 +49,7 @@ export function withRetry(destination: Destination, emit: Emit, patience = patie
     ...(destination.apply && { apply: (run, work, signal) => again(() => destination.apply!(run, work, signal), signal) }),
     ...(destination.lanes && { lanes: (run, signal) => again(() => destination.lanes!(run, signal), signal) }),
     ...(destination.alter && { alter: (run, mapping, source, signal) => again(() => destination.alter!(run, mapping, source, signal), signal) }),
+    ...(destination.setSequences && { setSequences: (mappings, sequences, signal) => again(() => destination.setSequences!(mappings, sequences, signal), signal) }),
     forget: (run, mappings, signal) => again(() => destination.forget(run, mappings, signal), signal),
     [Symbol.asyncDispose]: () => destination[Symbol.asyncDispose](),
   };

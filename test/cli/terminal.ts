@@ -77,6 +77,7 @@ export const well: Actions = {
     ports.store.update(state.run, { status: 'done' });
     return report({ run: state.run });
   },
+  abortCutover: async () => [],
   plan: async () => ({ source: 'SQLite 3.45', destination: 'SQLite 3.45', findings: [], namespaces: [] }),
   verifyOnly: async () => report({ run: '' }),
   doctor: async () => [],

@@ -8,6 +8,7 @@ import { errnoOf, lostAs } from './faults.js';
 import { identityOf } from './identity.js';
 import { pool, withSession } from './pool.js';
 import { begin, forget, lanes, ledgerIn, progress, recordDone, type Hold } from './progress.js';
+import { setSequences } from './sequences.js';
 import { connect, name, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
 import { dropStaging, fenced, prepareTable, swapIn, targetName } from './tables.js';
@@ -58,6 +59,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     apply: (run, work, signal) => holding(run, signal, async (hold) => ({ rejected: await apply(hold, work) })),
     lanes: (run, signal) => using(signal, (session) => lanes(ledger, run, session, signal)),
     alter: (run, mapping, source, signal) => holding(run, signal, (hold) => alter(hold, mapping, source, offer)),
+    setSequences: (mappings, given, signal) => using(signal, (session) => setSequences(session, address.database, mappings, given, signal)),
     forget: (run, mappings, signal) => using(signal, async (session) => {
       for (const mapping of mappings) if (mapping.staged) await dropStaging(run, mapping, session, signal);
       await forget(ledger, run, session, signal);

@@ -36,6 +36,10 @@ export function changeLog({ control, open, identity, snapshot }: LogPorts): Chan
         throw error;
       }
     },
+    async adopt(_run, _shapes, from, save, signal) {
+      await refuseUnknown(control, noted(from), signal);
+      save({ names: [], position: from });
+    },
     follow(job, signal) {
       noted(job.from.position);
       return follow(job, { open, head: (session, inner) => head(session, byFile, inner) }, signal);
@@ -49,6 +53,15 @@ export function changeLog({ control, open, identity, snapshot }: LogPorts): Chan
     look: (signal) => outlook.look(signal),
     async unpin() {},
   };
+}
+
+/** Is it a place in this server's log that is there already? Whether the log still reaches back to it, following tells. */
+async function refuseUnknown(session: Session, from: Position, signal: AbortSignal): Promise<void> {
+  const file = filePlaceOf(from), gtids = session.version.flavour === 'mariadb' ? /^\d+-\d+-\d+(,\d+-\d+-\d+)*$/ : /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}(:[\w-]+)+(,[\da-f-]{36}(:[\w-]+)+)*$/i;
+  const end = await head(session, file !== undefined, signal);
+  if (!file && !gtids.test(from)) throw new DsyncError('usage', `'${from}' is no position in the log of ${session.version.text}`, { remedy: `write it as the server does: its log is at ${end} now` });
+  if (!file && filePlaceOf(end)) throw new DsyncError('usage', `the server counts no GTIDs, and '${from}' is one`, { remedy: `name a file and an offset: its log is at ${end} now` });
+  if (!reached(end, from)) throw new DsyncError('usage', `the source's log has not come to ${from} yet: it is at ${end}`);
 }
 
 function exactPosition({ exact, position, how }: Moment): Position {

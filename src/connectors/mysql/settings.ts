@@ -30,7 +30,8 @@ export function sourceSettings(version: Version): Settings {
 export function destinationSettings(version: Version): Settings {
   const { needed, wished } = common(version);
   return {
-    needed: [...needed, 'SET SESSION sql_notes = 1, unique_checks = 1'],
+    // A fence of dsync's lets sessions with this variable pass (fence.ts).
+    needed: [...needed, 'SET SESSION sql_notes = 1, unique_checks = 1', 'SET @dsync_writes = 1'],
     wished: [
       ...wished,
       // MySQL lets few users raise it; then bad rows are found in more steps.

@@ -4,8 +4,10 @@ import type { Address } from './address.js';
 import { readTables } from './catalogue.js';
 import { checkSource } from './check.js';
 import { lostAs } from './faults.js';
+import { fenceOf } from './fence.js';
 import { identityOf } from './identity.js';
 import { changeLog } from './log.js';
+import { sequences } from './sequences.js';
 import { connect, type Session } from './session.js';
 import { sourceSettings } from './settings.js';
 import { openSnapshot } from './snapshot.js';
@@ -41,6 +43,8 @@ export async function openSource(address: Address, options: OpenOptions): Promis
     },
     formats: () => ['delimited', 'values'],
     snapshot,
+    fence: fenceOf(open),
+    sequences: (shapes, signal) => sequences(control, shapes, signal),
     log: changeLog({ control, identity: (signal) => identityOf(control, address.database, signal), open: (signal) => open(signal).catch(lostAs('source-lost')), snapshot }),
     [Symbol.asyncDispose]: () => control.close(),
   };

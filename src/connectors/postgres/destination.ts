@@ -9,6 +9,7 @@ import type { Login } from './login.js';
 import { mend } from './mend.js';
 import { Pool } from './pool.js';
 import { begin, forgetRun, lanesOf, noteDone, progressOf, type Hold } from './progress.js';
+import { setSequences } from './sequences.js';
 import { Session } from './session.js';
 import { identity } from './identity.js';
 import { isBinary } from './source.js';
@@ -46,6 +47,7 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     apply: (run, work, signal) => use(signal, async (session) => ({ rejected: await apply(session, holdOf(run), work, signal) })),
     lanes: (run, signal) => use(signal, (session) => lanesOf(session, run, signal)),
     alter: (run, mapping, source, signal) => use(signal, (session) => alter(session, holdOf(run), mapping, source, signal)),
+    setSequences: (mappings, given, signal) => use(signal, (session) => setSequences(session, defaultSchema, mappings, given, signal)),
     forget: (run, mappings, signal) => use(signal, async (session) => {
       for (const mapping of mappings) if (mapping.staged) await session.query(`DROP TABLE IF EXISTS ${qualified(landing(run, mapping))}`, signal);
       await forgetRun(session, run, signal);

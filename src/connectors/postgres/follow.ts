@@ -1,6 +1,7 @@
 import type { Change, FollowJob, LogMessage, Shape, Value } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import { bytesOfChange } from '../../source/batches.js';
+import { publicationOf } from './adopt.js';
 import { serverError } from './failure.js';
 import { Gathering } from './gathering.js';
 import { lsnOf } from './lsn.js';
@@ -44,7 +45,8 @@ async function* connected(login: Login, job: FollowJob, options: FollowOptions, 
     const slot = await freeSlot(aside, job, options.keeping.slot, signal);
     sender = await Session.open({ ...login, replication: 'database' }, 'source', signal);
     await refuseForked(sender, job, lsnOf(slot.confirmed!), signal);
-    stream = new WalStream(startSql(job, options.keeping), { bytes: job.bytes, confirmed: () => greater(options.confirmed(), lsnOf(slot.confirmed!)) });
+    const publication = options.keeping.ownPublication ? await publicationOf(aside, job, signal) : options.keeping.publication;
+    stream = new WalStream(startSql(job, options.keeping.slot, publication), { bytes: job.bytes, confirmed: () => greater(options.confirmed(), lsnOf(slot.confirmed!)) });
     // The connection outlives an abort for as long as the last confirmation takes.
     const over = sender.run(stream, neverAborted).then(() => undefined, (error: unknown) => error);
     const reader = new Reader(aside, job);
@@ -180,7 +182,7 @@ class Reader {
   }
 }
 
-function startSql({ from }: FollowJob, { slot, publication }: Keeping): string {
+function startSql({ from }: FollowJob, slot: string, publication: string): string {
   return `START_REPLICATION SLOT ${quoted(slot)} LOGICAL ${from.position} (proto_version '1', publication_names ${literal(quoted(publication))})`;
 }
 

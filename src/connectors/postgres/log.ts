@@ -1,4 +1,5 @@
 import type { ChangeLog, LogKeeping, Position, Retention, Snapshot } from '../../contract.js';
+import { adopt } from './adopt.js';
 import { follow } from './follow.js';
 import type { Login } from './login.js';
 import { lsnOf } from './lsn.js';
@@ -33,6 +34,7 @@ export function openLog(login: Login, openSnapshot: (freeze: Freeze, signal: Abo
         await pin.done();
       }
     }),
+    adopt: (run, shapes, from, save, signal) => sessions.use(signal, (session) => adopt(session, run, shapes, from, save, signal)),
     follow: (job, signal) => follow(login, job, { keeping: keepingOf(job.run, keeping), confirmed: () => confirmed, heartbeatMillis }, signal),
     head: (signal) => sessions.use(signal, (session) => head(session, signal)),
     reached: (position, goal) => lsnOf(position) >= lsnOf(goal),

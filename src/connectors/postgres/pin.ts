@@ -153,6 +153,8 @@ function freezer(position: Position, snapshot: string): Freeze {
 
 /** Drops slot and publication, those that dsync has made. */
 export async function removePin(session: Session, { slot, publication, ownSlot, ownPublication }: Keeping, signal: AbortSignal): Promise<void> {
+  // The database may have been made read-only by default, for its applications.
+  await session.query('SET default_transaction_read_only = off', signal);
   if (ownSlot) await dropSlot(session, slot, signal);
   if (ownPublication && await isPublished(session, publication, signal)) await session.query(`DROP PUBLICATION IF EXISTS ${quoted(publication)}`, signal);
 }

@@ -2,15 +2,19 @@ import type { Mapping, OpenOptions, Source } from '../../contract.js';
 import { selects } from '../../source/selection.js';
 import { describe, tableNames } from './catalog.js';
 import { checkSource } from './check.js';
+import { fenceOf } from './fence.js';
 import { identity } from './identity.js';
 import { openLog } from './log.js';
 import type { Login } from './login.js';
+import { Pool } from './pool.js';
+import { sequences } from './sequences.js';
 import { Session } from './session.js';
 import { freeze, openSnapshot } from './snapshot.js';
 import { isBinarySafe } from './types.js';
 
 export async function openSource(login: Login, options: OpenOptions): Promise<Source> {
   const session = await Session.open(login, 'source', options.signal);
+  const fencing = new Pool(1, (signal) => Session.open(login, 'source', signal));
   const log = openLog(login, (begin, signal) => openSnapshot(session, login, options, begin, signal), { keeping: options.keeping });
   return {
     engine: 'postgres',
@@ -25,9 +29,12 @@ export async function openSource(login: Login, options: OpenOptions): Promise<So
     },
     formats: (mapping) => (session.serverEncoding === 'UTF8' && isBinary(mapping) ? ['pg-binary', 'delimited', 'values'] : ['delimited', 'values']),
     log,
+    fence: fenceOf((signal, action) => fencing.use(signal, action)),
+    sequences: (shapes, signal) => sequences(session, shapes, signal),
     snapshot: (_shapes, signal) => openSnapshot(session, login, options, freeze, signal),
     async [Symbol.asyncDispose]() {
       await log[Symbol.asyncDispose]();
+      await fencing.close();
       await session.close();
     },
   };

@@ -8,6 +8,7 @@ import { apply } from './apply.js';
 import { readTable } from './catalogue.js';
 import { checkDestination } from './check.js';
 import { anyDone, createProgress, ensureOwned, fateOf, forgetRun, forgetTasks, lanesOf, progressOf, rejectedOf, remember, rememberDone, takeRun } from './progress.js';
+import { setSequences } from './sequences.js';
 import { identityOf, quoted, waitingForLock, type Session } from './session.js';
 import { adapt, createTable, stagingName, tableStands } from './target.js';
 import { deleteKeys, insertRows } from './write.js';
@@ -60,6 +61,7 @@ export function destination(session: Session): Destination {
     apply: (run, work, signal) => owned(run, signal, async () => ({ rejected: await apply(session, run, work, signal) })),
     lanes: async (run) => inTurn(() => lanesOf(session, run)),
     alter: (run, mapping, source, signal) => owned(run, signal, () => alter(session, run, mapping, source)),
+    setSequences: (mappings, given, signal) => transaction(signal, () => setSequences(session, mappings, given)),
     forget: (run, mappings, signal) => transaction(signal, () => {
       for (const mapping of mappings) session.exec(`DROP TABLE IF EXISTS ${quoted(stagingName(run, mapping))}`);
       forgetRun(session, run);
