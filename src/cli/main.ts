@@ -7,6 +7,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addPlan } from './commands/plan.js';
 import { addResume } from './commands/resume.js';
 import { addRuns } from './commands/runs.js';
+import { addSelftest } from './commands/selftest.js';
 import { addSync } from './commands/sync.js';
 import { addVerify } from './commands/verify.js';
 import { failureDocument, failureText, statusOf, traceText } from './failure.js';
@@ -53,7 +54,7 @@ function programWith(around: Surroundings, run: Perform): Command {
     .exitOverride()
     .configureOutput({ writeOut: (text) => around.stdout.write(text), writeErr: () => undefined })
     .addHelpText('after', overview);
-  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addRuns, addCleanup]) add(program, run);
+  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addSelftest, addRuns, addCleanup]) add(program, run);
   return program;
 }
 

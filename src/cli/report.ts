@@ -1,4 +1,5 @@
 import type { Agreed, EndFinding, PlannedNamespace, PlanReport, RunReport } from '../coordinator/config.js';
+import type { SelftestReport, TypeTested } from '../coordinator/selftest.js';
 import type { RunState } from '../contract.js';
 import { bytes, count, counted, duration, table } from './text.js';
 
@@ -74,6 +75,23 @@ function plannedText(one: PlannedNamespace): string {
   return `${one.namespace} → ${one.target} (${one.existed ? 'stands there already' : 'will be created'})\n`
     + `  ${[wayText(one), counted(one.tasks, 'task'), ...size].join(', ')}\n`
     + table(columns.map(({ name, from, to, level, note }) => [level, name, from === to ? from : `${from} → ${to}`, note ?? '']), '    ');
+}
+
+/** What `dsync selftest` says. */
+export function selftestText({ server, scratch, ways, unfollowed, types, absent, refused }: SelftestReport): string {
+  const rows = types.reduce((sum, one) => sum + one.rows, 0), differing = types.filter(({ differences }) => differences.length > 0);
+  return [
+    differing.length === 0 ? 'All equal: every type is read alike.\n' : `DIFFERENT: ${counted(differing.length, 'column')} of ${count(types.length)} not read alike.\n`,
+    `  ${server}: ${counted(types.length, 'column')} with ${counted(rows, 'row')}, read by ${ways.join('; ')}. ${scratch} was made for it and is dropped.\n`,
+    section('Different', differing.map(differingText).join('')),
+    section('The change log was not read', unfollowed === undefined ? '' : `  ${unfollowed}\n`),
+    section('Values that the server does not take', refused.map(({ namespace, value, reason }) => `  ${namespace}: ${value}: ${reason}\n`).join('')),
+    section('Types that this server does not have', absent.length > 0 ? `  ${absent.join(', ')}\n` : ''),
+  ].filter(Boolean).join('');
+}
+
+function differingText({ declared, differences }: TypeTested): string {
+  return differences.map(({ key, value, spelled }) => `  ${declared}${value === undefined ? key && `, row ${key}` : `: ${value}`}\n${table(Object.entries(spelled).map(([way, text]) => [way, text]), '      ')}`).join('');
 }
 
 /** What `dsync runs` says. */

@@ -13,7 +13,7 @@ const read = (path: string) => readFileSync(resolve(path), 'utf8');
 /** The cells of a Markdown table's rows, without code marks. */
 const rowsOf = (text: string) => text.split('\n').filter((line) => line.startsWith('| ')).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim().replaceAll('`', '')));
 
-const commands = ['sync', 'resume', 'plan', 'verify', 'doctor', 'runs', 'cleanup'];
+const commands = ['sync', 'resume', 'plan', 'verify', 'doctor', 'selftest', 'runs', 'cleanup'];
 const examplesIn = (help: string) => help.split('\n').filter((line) => /^ {2}dsync /.test(line)).map((line) => line.trim());
 /** Words as a shell splits them: quotes and nothing else. */
 const wordsOf = (line: string) => [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain);

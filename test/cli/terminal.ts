@@ -81,6 +81,7 @@ export const well: Actions = {
   verifyOnly: async () => report({ run: '' }),
   doctor: async () => [],
   cleanup: async (state, _config, ports) => ports.store.remove(state.run),
+  selftest: async () => ({ server: 'SQLite 3.45', scratch: 'dsync_selftest_1', ways: ['copy, values', 'verifier'], types: [], absent: [], refused: [] }),
 };
 
 /** A promise that is settled from outside. */
