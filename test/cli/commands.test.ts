@@ -303,6 +303,30 @@ describe('runs', () => {
   });
 });
 
+describe('selftest', () => {
+  const one = { type: 'float4', declared: 'real', rows: 3, differences: [{ key: '2', value: '-0', spelled: { 'copy, delimited': '2, 0', verifier: '2, -0' } }] };
+
+  test('says that all is equal, and where it was tried', async () => {
+    expect(await type(['selftest', ends[0]])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^All equal: .*\n.*dsync_selftest_1 was made for it and is dropped\.\n$/) });
+  });
+
+  test('names each type that is not read alike, with what each way has read, and exits with 4', async () => {
+    const types = [one, { ...one, declared: 'bigint', differences: [] }];
+    const actions = { selftest: async (...given: Parameters<typeof well.selftest>) => ({ ...await well.selftest(...given), types, unfollowed: 'no log', absent: ['citext'] }) };
+    const { status, stdout } = await type(['selftest', ends[0]], { actions });
+    expect(status).toBe(4);
+    expect(stdout).toMatch(/^DIFFERENT: 1 column of 2 /);
+    expect(stdout).toMatch(/ {2}real: -0\n {6}copy, delimited {2}2, 0\n {6}verifier {9}2, -0\n/);
+    expect(stdout).toMatch(/not read\n {2}no log\n[^]*not have\n {2}citext\n$/);
+    expect(stdout).not.toContain('bigint');
+    expect(JSON.parse((await type(['selftest', ends[0], '--json'], { actions })).stdout)).toMatchObject({ types: [one, {}], absent: ['citext'] });
+  });
+
+  test('without a server is a mistake', async () => {
+    expect((await type(['selftest'])).status).toBe(2);
+  });
+});
+
 describe('cleanup', () => {
   test('removes one run, or all', async () => {
     const { folder, ids } = await leftBehind([{}, {}, {}]);
