@@ -169,13 +169,15 @@ export interface Connector {
   /** Connects, pins the session's settings, and fails with `unreachable`, `denied` or `usage`. */
   openSource?(url: string, options: OpenOptions): Promise<Source>;
   openDestination?(url: string, options: OpenOptions): Promise<Destination>;
-  /** Makes a schema or database of that name with a table for each type that this server has. Fails with `denied` where it may not. */
-  openScratch?(url: string, name: string, options: OpenOptions): Promise<Scratch>;
+  /** Makes a schema or database of that name with a table for each type that this server has, or `empty`. Fails with `denied` where it may not. */
+  openScratch?(url: string, name: string, options: OpenOptions & { readonly empty: boolean }): Promise<Scratch>;
 }
 
 /** A place of dsync's own on a user's server, where types are tried; nothing else is touched. Disposing drops it with all that is in it. */
 export interface Scratch extends AsyncDisposable {
   readonly name: string;
+  /** Of its tables. */
+  readonly schema?: string;
   /** Opens a source in which `include` selects these tables. */
   readonly url: string;
   readonly include: readonly string[];

@@ -1,4 +1,5 @@
 import type { Agreed, EndFinding, PlannedNamespace, PlanReport, RunReport } from '../coordinator/config.js';
+import type { ColumnTried, RoundtripReport, Tried } from '../coordinator/roundtrip.js';
 import type { SelftestReport, TypeTested } from '../coordinator/selftest.js';
 import type { RunState } from '../contract.js';
 import { bytes, count, counted, duration, table } from './text.js';
@@ -92,6 +93,28 @@ export function selftestText({ server, scratch, ways, unfollowed, types, absent,
 
 function differingText({ declared, differences }: TypeTested): string {
   return differences.map(({ key, value, spelled }) => `  ${declared}${value === undefined ? key && `, row ${key}` : `: ${value}`}\n${table(Object.entries(spelled).map(([way, text]) => [way, text]), '      ')}`).join('');
+}
+
+/** What `dsync doctor --types` says. */
+export function roundtripText({ source, destination, scratch, tables, columns, untried }: RoundtripReport): string {
+  const rows = tables.reduce((sum, one) => sum + one.rows, 0);
+  return [
+    columns.length === 0 ? 'All values came back equal.\n' : `${counted(columns.length, 'column')} would not come back whole.\n`,
+    `  ${source} → ${destination}: ${counted(tables.length, 'table')}, ${counted(rows, 'row')}. ${scratch} was made for it and is dropped.\n`,
+    section('Columns', columns.map(columnText).join('')),
+    section('Not tried', untried.map(({ namespace, column, reason }) => `  ${namespace}.${column}: ${reason}\n`).join('')),
+  ].filter(Boolean).join('');
+}
+
+function columnText({ namespace, column, from, to, level, note, extremes, rows }: ColumnTried): string {
+  const kept = level === 'exact' ? '' : `; the plan says ${level}: ${note}`;
+  return `  ${namespace}.${column} (${from} → ${to}${kept})\n${triedText('values at the edges of its type', extremes)}${triedText('values of real rows', rows)}`;
+}
+
+function triedText(what: string, { tried, unequal, rejected, example }: Tried): string {
+  if (unequal + rejected === 0 || !example) return '';
+  const { sent, back, reason } = example, became = reason === undefined ? `${sent} became ${back ?? 'nothing'}` : `${sent}: ${reason}`;
+  return `      of ${counted(tried, 'value').replace(/ values?$/, '')} ${what}: ${[unequal > 0 && `${count(unequal)} came back changed`, rejected > 0 && `${count(rejected)} would be rejected`].filter(Boolean).join(', ')}; ${JSON.stringify(became)}\n`;
 }
 
 /** What `dsync runs` says. */

@@ -37,7 +37,7 @@ export async function selftest(url: string, signal: AbortSignal): Promise<Selfte
   const connector = await connectorFor(url), options: OpenOptions = { signal, connections: 2, batchBytes: 1 << 20 };
   if (!connector.openSource || !connector.openScratch) throw new DsyncError('usage', `${connector.name}: has no types of its own to try`, { remedy: 'name a database: dsync selftest postgres://…' });
   const run = `dsync_selftest_${randomBytes(4).toString('hex')}`;
-  await using scratch = await connector.openScratch(url, run, options);
+  await using scratch = await connector.openScratch(url, run, { ...options, empty: false });
   await using source = await connector.openSource(scratch.url, options);
   const shapes = await source.shapes({ include: scratch.include, exclude: [] }, signal);
   const unfollowed = await whyUnfollowed(source, shapes, signal);

@@ -9,11 +9,11 @@ import { connect, type Session } from './session.js';
 import { writerFor } from './write.js';
 
 /** A database on the URL's server. Needs readWrite and dropDatabase on it. */
-export async function openScratch(url: string, name: string, options: OpenOptions): Promise<Scratch> {
+export async function openScratch(url: string, name: string, options: OpenOptions & { readonly empty: boolean }): Promise<Scratch> {
   const session = await connect(url, options, 'connection-lost');
-  const tables = trialTables(natives, name);
+  const tables = options.empty ? [] : trialTables(natives, name);
   return {
-    name, url: within(url, name, session.database), include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
+    name, schema: name, url: within(url, name, session.database), include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
     fill: (signal) => fill(session, name, tables, signal),
     async [Symbol.asyncDispose]() {
       const { signal } = new AbortController();

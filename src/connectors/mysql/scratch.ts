@@ -10,7 +10,7 @@ import { destinationSettings } from './settings.js';
 const unknownType = new Set([1064, 4161]);
 
 /** A database on the URL's server. Needs CREATE and DROP on it. */
-export async function openScratch(url: string, schema: string, { signal }: OpenOptions): Promise<Scratch> {
+export async function openScratch(url: string, schema: string, { signal, empty }: OpenOptions & { readonly empty: boolean }): Promise<Scratch> {
   const own = new URL(url);
   own.pathname = `/${schema}`;
   const open = (inner: AbortSignal) => connect({ address: { ...addressOf(url), database: undefined }, settings: destinationSettings, lostAs: 'connection-lost' }, inner);
@@ -26,9 +26,9 @@ export async function openScratch(url: string, schema: string, { signal }: OpenO
     throw error;
   }
   try {
-    const tables = await createTables(session, schema, signal), { flavour } = session.version;
+    const tables = empty ? [] : await createTables(session, schema, signal), { flavour } = session.version;
     return {
-      name: schema, url: own.href, include: [`${schema}.*`], tables, absent: absentTypes(natives.filter(({ only }) => only === undefined || only === flavour), tables),
+      name: schema, schema, url: own.href, include: [`${schema}.*`], tables, absent: absentTypes(natives.filter(({ only }) => only === undefined || only === flavour), tables),
       fill: (inner) => fill(session, schema, tables, inner), [Symbol.asyncDispose]: drop,
     };
   } catch (error) {

@@ -8,16 +8,16 @@ import { Session } from './session.js';
 import { literal, quoted } from './sql.js';
 
 /** A schema in the URL's database. Needs CREATE on it. */
-export async function openScratch(url: string, name: string, { signal }: OpenOptions): Promise<Scratch> {
+export async function openScratch(url: string, name: string, { signal, empty }: OpenOptions & { readonly empty: boolean }): Promise<Scratch> {
   const session = await Session.open(loginOf(url), 'destination', signal);
   try {
     const [[database, schemas]] = await session.query("SELECT current_database(), array_to_json(array(SELECT DISTINCT extnamespace::regnamespace::text FROM pg_extension))", signal);
     await session.query(`CREATE SCHEMA ${quoted(name)}`, signal).catch((error: unknown) => { throw forbidden(error, database!); });
     try {
       await session.query(`SELECT set_config('search_path', $1, false)`, signal, [[quoted(name), ...JSON.parse(schemas!) as string[]].join(', ')]);
-      const tables = await session.transaction(signal, () => createTables(session, name, signal));
+      const tables = empty ? [] : await session.transaction(signal, () => createTables(session, name, signal));
       return {
-        name, url, include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
+        name, schema: name, url, include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
         fill: (inner) => fill(session, tables, inner),
         [Symbol.asyncDispose]: () => drop(session, url, name),
       };

@@ -11,5 +11,5 @@ export const sqlite: Connector = {
   schemes: ['sqlite'],
   openSource: async (url, options) => source(openExisting(fileIn(url)), options),
   openDestination: async (url) => destination(openForWriting(fileIn(url))),
-  openScratch: (_url, name) => openScratch(name),
+  openScratch: (_url, name, options) => openScratch(name, options),
 };

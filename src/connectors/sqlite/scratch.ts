@@ -12,11 +12,11 @@ const kinds = [{ suffix: '', options: '' }, { suffix: '_without_rowid', options:
 const strictTypes = new Set(['INT', 'INTEGER', 'REAL', 'TEXT', 'BLOB', 'ANY']);
 
 /** A file of its own, among the temporary ones: the library that reads the user's file is the same. */
-export async function openScratch(name: string): Promise<Scratch> {
+export async function openScratch(name: string, { empty }: { readonly empty: boolean }): Promise<Scratch> {
   const folder = mkdtempSync(join(tmpdir(), `${name}-`)), path = join(folder, 'types.db');
   const session = openForWriting({ path, readOnly: false });
   session.exec('BEGIN');
-  const tables = trialTables(natives, undefined).flatMap((table) => kinds.flatMap(({ suffix, options }) => {
+  const tables = (empty ? [] : trialTables(natives, undefined)).flatMap((table) => kinds.flatMap(({ suffix, options }) => {
     if (options === ' STRICT' && !strictTypes.has(table.declared)) return [];
     session.exec(`CREATE TABLE ${quoted(table.name + suffix)} (id INTEGER PRIMARY KEY, v ${table.declared})${options}`);
     return [{ ...table, name: table.name + suffix, namespace: table.name + suffix, declared: table.declared + options }];
