@@ -194,7 +194,7 @@ export interface ScratchTable {
   /** In dsync's table of the engine's types. */
   readonly type: string;
   readonly declared: string;
-  /** The values of its rows in key order, as they are written. */
+  /** The values of its rows in key order, as they are written; another row with NULL follows. */
   readonly values: readonly string[];
 }
 

@@ -114,7 +114,7 @@ function columnText({ namespace, column, from, to, level, note, extremes, rows }
 function triedText(what: string, { tried, unequal, rejected, example }: Tried): string {
   if (unequal + rejected === 0 || !example) return '';
   const { sent, back, reason } = example, became = reason === undefined ? `${sent} became ${back ?? 'nothing'}` : `${sent}: ${reason}`;
-  return `      of ${counted(tried, 'value').replace(/ values?$/, '')} ${what}: ${[unequal > 0 && `${count(unequal)} came back changed`, rejected > 0 && `${count(rejected)} would be rejected`].filter(Boolean).join(', ')}; ${JSON.stringify(became)}\n`;
+  return `      of ${count(tried)} ${what}: ${[unequal > 0 && `${count(unequal)} came back changed`, rejected > 0 && `${count(rejected)} would be rejected`].filter(Boolean).join(', ')}; ${JSON.stringify(became)}\n`;
 }
 
 /** What `dsync runs` says. */

@@ -30,7 +30,7 @@ export interface SelftestReport {
 /** Rows by their key, spelled. */
 type Spelled = ReadonlyMap<string, string>;
 /** What one way of reading gives of each table. */
-interface Reading { readonly way: string; readonly tables: ReadonlyMap<string, Spelled> }
+export interface Reading { readonly way: string; readonly tables: ReadonlyMap<string, Spelled> }
 
 /** Reads rows of every type that a server has by each way there is, in a place of its own that is dropped again. Fails with `usage` where there is nothing to try. */
 export async function selftest(url: string, signal: AbortSignal): Promise<SelftestReport> {
@@ -144,9 +144,9 @@ function plainly(value: Value | undefined): string {
   return JSON.stringify(value);
 }
 
-/** One line for each row that is not the same in all readings, or is in none. */
-function tested({ type, declared, namespace, values }: ScratchTable, readings: readonly Reading[], refused: readonly string[]): TypeTested {
-  const written = values.length - refused.length, keys = [...new Set(readings.flatMap(({ tables }) => [...(tables.get(namespace)?.keys() ?? [])]))];
+/** One line for each row that is not the same in all readings; and one if there are fewer rows than were written, of which the last is NULL. */
+export function tested({ type, declared, namespace, values }: ScratchTable, readings: readonly Reading[], refused: readonly string[]): TypeTested {
+  const written = values.length + 1 - refused.length, keys = [...new Set(readings.flatMap(({ tables }) => [...(tables.get(namespace)?.keys() ?? [])]))];
   const spelledBy = (key: string) => readings.flatMap(({ way, tables }) => (tables.has(namespace) ? [[way, tables.get(namespace)!.get(key) ?? 'no such row'] as const] : []));
   const differing = keys.map((key) => ({ key, spelled: spelledBy(key) })).filter(({ spelled }) => new Set(spelled.map(([, text]) => text)).size > 1);
   const missing = keys.length < written ? [{ key: '', spelled: { written: `${written} rows`, read: `${keys.length} rows` } }] : [];

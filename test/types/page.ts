@@ -102,7 +102,8 @@ export function page(): string {
   return `# Types
 
 This page is made of the tables in the code (\`npm run docs:types\`); a test fails when it is stale. \`dsync plan\` says the same
-of the columns of your own tables, and \`dsync selftest\` tries every type of a server of yours.
+of the columns of your own tables, \`dsync doctor --types\` sends their extreme values and real rows through the destination and back, and
+\`dsync selftest\` tries every type of a server of yours.
 
 ## Logical types
 

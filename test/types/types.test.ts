@@ -7,7 +7,7 @@ import { natives as mongodb } from '../../src/connectors/mongodb/natives.js';
 import { natives as mysql } from '../../src/connectors/mysql/natives.js';
 import { natives as postgres } from '../../src/connectors/postgres/natives.js';
 import { natives as sqlite } from '../../src/connectors/sqlite/natives.js';
-import { selftest, type SelftestReport } from '../../src/coordinator/selftest.js';
+import { selftest, tested, type SelftestReport } from '../../src/coordinator/selftest.js';
 import type { NativeType } from '../../src/values/native-type.js';
 import { describeWith, freshDatabase, type FreshDatabase } from '../servers/index.js';
 import { page, writtenPage } from './page.js';
@@ -121,6 +121,18 @@ describe('the types of SQLite', () => {
     expectAllEqual(report, ['copy, values', 'copy, delimited', 'verifier'], []);
     expect(new Set(report.types.map(({ declared }) => / (STRICT|WITHOUT ROWID)$/.exec(declared)?.[1]))).toEqual(new Set([undefined, 'STRICT', 'WITHOUT ROWID']));
   });
+});
+
+test('what one way reads otherwise, or not at all, or what all have lost is a difference', () => {
+  const table = { namespace: 's.t', type: 'int4', declared: 'integer', values: ['7', '8'] };
+  const reading = (way: string, ...rows: readonly (readonly [string, string])[]) => ({ way, tables: new Map([['s.t', new Map(rows)]]) });
+  const whole = [['1', '1, 7'], ['2', '2, 8'], ['3', '3, null']] as const;
+  const differences = (...readings: Parameters<typeof tested>[1][number][]) => tested(table, readings, []).differences;
+  expect(differences(reading('copy', ...whole), reading('log', ...whole))).toEqual([]);
+  expect(differences(reading('copy', ...whole), reading('log', ['1', '1, 7'], ['2', '2, 9'], ['3', '3, null']))).toEqual([{ key: '2', value: '8', spelled: { copy: '2, 8', log: '2, 9' } }]);
+  expect(differences(reading('copy', ...whole), reading('log', ...whole.slice(1)))).toEqual([{ key: '1', value: '7', spelled: { copy: '1, 7', log: 'no such row' } }]);
+  expect(differences(reading('copy', ...whole.slice(1)), reading('log', ...whole.slice(1)))).toEqual([{ key: '', spelled: { written: '3 rows', read: '2 rows' } }]);
+  expect(tested(table, [reading('copy', ...whole.slice(1))], ['7']).differences).toEqual([]);
 });
 
 test('a source that has no types of its own is a usage error', async () => {

@@ -33,7 +33,7 @@ function within(url: string, name: string, database: string | undefined): string
 async function fill(session: Session, name: string, tables: readonly TrialTable[], signal: AbortSignal): ReturnType<Scratch['fill']> {
   const writer = writerFor(session, false), refused: { namespace: string; value: string; reason: string }[] = [];
   for (const { namespace, name: collection, values } of tables) {
-    const documents = values.map((value, i) => documentOf(i + 1, value));
+    const documents = [...values, 'null'].map((value, i) => documentOf(i + 1, value));
     const refusalOf = async (some: readonly Uint8Array[]) => writer.upsert({ database: name, collection, run: name }, some, signal).then((found) => found[0]?.reason, (error: unknown) => {
       if (signal.aborted || !(error instanceof DsyncError)) throw error;
       return error.message;
