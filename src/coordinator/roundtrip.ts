@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { connectorFor } from '../connectors/index.js';
 import type { Column, Destination, Mapping, Row, Rows, Shape, Snapshot, Source, Target, Value } from '../contract.js';
 import { DsyncError } from '../errors.js';
+import { bytesOfRow } from '../source/batches.js';
 import { codec } from '../values/codec.js';
 import { extremesOf } from '../values/extremes.js';
 import { misfits } from '../values/misfits.js';
@@ -49,7 +50,8 @@ export interface RoundtripReport {
 }
 
 const idName = '_dsync_row';
-const roundRows = 5000;
+/** What is sent, read again and compared at once. */
+const roundRows = 5000, roundBytes = 4 << 20;
 /** Of each table's refused rows, so many are sent again cell by cell, to see which cell it was. */
 const mostDivided = 100;
 
@@ -145,7 +147,7 @@ function alone(width: number, place: number, value: Value): Row {
 /** Real rows, with the columns that are tried, some at a time. */
 async function* sampleOf({ real, places }: Trial, { source, snapshot, sample, where, signal }: Ends): AsyncIterable<readonly Row[]> {
   const shape = real.source, isBson = source.formats(real).includes('bson'), decode = decodeRows(shape);
-  let left = sample, some: Row[] = [];
+  let left = sample, some: Row[] = [], size = 0;
   for (const task of await snapshot.plan(shape, { taskBytes: 64 << 20, where }, signal)) {
     if (left <= 0) break;
     for await (const { rows } of snapshot.read({ task, shape, format: isBson ? 'bson' : 'values', where, sequence: 0 }, signal)) {
@@ -153,7 +155,10 @@ async function* sampleOf({ real, places }: Trial, { source, snapshot, sample, wh
       left -= read.length;
       for (const row of read) {
         some.push(places.map((place) => row[place]));
-        if (some.length >= roundRows) yield some.splice(0);
+        size += bytesOfRow(row);
+        if (some.length < roundRows && size < roundBytes) continue;
+        yield some;
+        [some, size] = [[], 0];
       }
       if (left <= 0) break;
     }

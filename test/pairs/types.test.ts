@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
+import { BSON, MongoClient } from 'mongodb';
 import { expect, test } from 'vitest';
 import type { LogicalType } from '../../src/contract.js';
+import { mongodb } from '../../src/connectors/mongodb/connector.js';
 import { natives as mysql } from '../../src/connectors/mysql/natives.js';
 import { natives as postgres } from '../../src/connectors/postgres/natives.js';
 import { natives as sqlite } from '../../src/connectors/sqlite/natives.js';
 import type { NativeType } from '../../src/values/native-type.js';
+import { freshDatabase } from '../servers/index.js';
 import { dsync, syncJson, type Outcome } from './command.js';
 import { endNames, openEnd, type End, type EndName } from './ends/index.js';
 import { describePair } from './skip.js';
@@ -138,6 +141,63 @@ for (const from of sources) {
       });
     });
   }
+}
+
+const never = new AbortController().signal;
+
+for (const to of endNames) {
+  describePair(['mongodb', to], `every type, mongodb → ${to}`, () => {
+    test('every value arrives as it was written: as its bytes, or as its canonical Extended JSON', async () => {
+      await using server = await freshDatabase('mongodb');
+      await using source = await mongodb.openScratch!(server.url, `${server.name}_types`, { signal: never, connections: 1, batchBytes: 1 << 20, empty: false });
+      const refused = new Set((await source.fill(never)).map(({ namespace, value }) => `${namespace} ${value}`));
+      await using destination = await openEnd[to]();
+      const outcome = await syncJson(source.url, destination.url);
+      expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
+      const faults: string[] = [];
+      for (const { namespace, values, type } of source.tables) {
+        const table = namespace.split('.').at(-1)!, held = await documentsAt(source.url, table), found = to === 'mongodb' ? await documentsAt(destination.url, table) : await documentTexts(destination, table);
+        // mongo-java-server takes a binary of subtype 128 for one of subtype 0.
+        const isKept = (value: string, id: number) => isSame(held.get(id)!, found.get(id)) && (isSame(value, held.get(id)) || value.includes('"subType":"80"'));
+        faults.push(...values.flatMap((value, i) => (refused.has(`${namespace} ${value}`) || isKept(value, i + 1) ? [] : [`${type}: ${value.slice(0, 80)} became ${found.get(i + 1)?.slice(0, 80)}`])));
+      }
+      expect(faults).toEqual([]);
+      expect(source.tables.length).toBeGreaterThan(20);
+    });
+  });
+}
+
+/** The field `v` of each document by its `_id`, as Extended JSON, by the plain driver. */
+async function documentsAt(url: string, collection: string): Promise<ReadonlyMap<number, string>> {
+  const client = await MongoClient.connect(url);
+  try {
+    const documents = await client.db().collection(collection).find({}, { raw: true }).toArray() as unknown as Buffer[];
+    return new Map(documents.map((bytes) => [bytes.readInt32LE(9), plainly(bytes)]));
+  } finally {
+    await client.close();
+  }
+}
+
+/** The same, from the text that stands in a table. */
+async function documentTexts(end: End, table: string): Promise<ReadonlyMap<number, string>> {
+  const rows = await end.read(table, [{ name: '_id', kind: 'text', types: {} }, { name: 'document', kind: 'text', types: {} }]);
+  return new Map(rows.map(([id, document]) => [Number((JSON.parse(id!) as { $numberInt: string }).$numberInt), /^\{"_id":\{"\$numberInt":"\d+"\},"v":(.*)\}$/s.exec(document!)![1]!]));
+}
+
+/** JavaScript has not all dates of BSON: their 64 bits stand behind the length, `_id` and the head of `v`. */
+function plainly(bytes: Buffer): string {
+  if (bytes[13] === 9) return `{"$date":{"$numberLong":"${bytes.readBigInt64LE(16)}"}}`;
+  return BSON.EJSON.stringify((BSON.deserialize(bytes, { promoteValues: false, promoteBuffers: false, promoteLongs: false, bsonRegExp: true })).v, { relaxed: false });
+}
+
+/** The same characters, or two spellings of one value: the same BSON. */
+function isSame(written: string, found: string | undefined): boolean {
+  if (found === undefined || written === found) return found !== undefined;
+  return !written.includes('$date') && bsonOf(written) === bsonOf(found);
+}
+
+function bsonOf(value: string): string {
+  return Buffer.from(BSON.serialize(BSON.EJSON.parse(`{"v":${value}}`, { relaxed: false }) as BSON.Document)).toString('hex');
 }
 
 /** What another PostgreSQL must have before it can hold the users' own types. */
