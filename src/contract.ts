@@ -39,8 +39,8 @@ export type LogicalType =
   /** JSON kept as a value: the engine re-renders it, so two spellings of one value are equal. */
   | { readonly kind: 'json-value' }
   | { readonly kind: 'enum' | 'set'; readonly labels: readonly string[] }
-  /** A string of `0` and `1`. */
-  | { readonly kind: 'bits'; readonly length?: number }
+  /** A string of `0` and `1`. `varying`: as many as there are, `length` at the most; else `length`, always. */
+  | { readonly kind: 'bits'; readonly length?: number; readonly varying?: boolean }
   /** Text in the engine's own spelling (interval, arrays, ranges, network types, …): exact within the engine, text elsewhere. */
   | { readonly kind: 'native'; readonly engine: string }
   /** SQLite's dynamic typing: each value has a type of its own. */
@@ -169,6 +169,33 @@ export interface Connector {
   /** Connects, pins the session's settings, and fails with `unreachable`, `denied` or `usage`. */
   openSource?(url: string, options: OpenOptions): Promise<Source>;
   openDestination?(url: string, options: OpenOptions): Promise<Destination>;
+  /** Makes a schema or database of that name with a table for each type that this server has, or `empty`. Fails with `denied` where it may not. */
+  openScratch?(url: string, name: string, options: OpenOptions & { readonly empty: boolean }): Promise<Scratch>;
+}
+
+/** A place of dsync's own on a user's server, where types are tried; nothing else is touched. Disposing drops it with all that is in it. */
+export interface Scratch extends AsyncDisposable {
+  readonly name: string;
+  /** Of its tables. */
+  readonly schema?: string;
+  /** Opens a source in which `include` selects these tables. */
+  readonly url: string;
+  readonly include: readonly string[];
+  /** Tables or collections of a key and one value, the column `v` or the field `v`: keys count from 1. */
+  readonly tables: readonly ScratchTable[];
+  /** Types of dsync's table that this server does not have. */
+  readonly absent: readonly string[];
+  /** Writes the rows of all tables; what the server does not take is told. */
+  fill(signal: AbortSignal): Promise<readonly { readonly namespace: string; readonly value: string; readonly reason: string }[]>;
+}
+
+export interface ScratchTable {
+  readonly namespace: string;
+  /** In dsync's table of the engine's types. */
+  readonly type: string;
+  readonly declared: string;
+  /** The values of its rows in key order, as they are written; another row with NULL follows. */
+  readonly values: readonly string[];
 }
 
 export interface OpenOptions {

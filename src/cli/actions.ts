@@ -1,6 +1,8 @@
 import type { cleanup } from '../coordinator/cleanup.js';
 import type { abortCutover } from '../coordinator/cutover.js';
 import type { doctor, plan } from '../coordinator/plan.js';
+import type { roundtrip } from '../coordinator/roundtrip.js';
+import type { selftest } from '../coordinator/selftest.js';
 import type { resume, sync } from '../coordinator/sync.js';
 import type { verifyOnly } from '../coordinator/verify.js';
 
@@ -13,12 +15,15 @@ export interface Actions {
   readonly doctor: typeof doctor;
   readonly cleanup: typeof cleanup;
   readonly abortCutover: typeof abortCutover;
+  readonly selftest: typeof selftest;
+  readonly roundtrip: typeof roundtrip;
 }
 
 /** The coordinator, loaded when a command needs it: `dsync --help` doesn't. */
 export async function loadActions(): Promise<Actions> {
-  const [{ cleanup }, { abortCutover }, { doctor, plan }, { resume, sync }, { verifyOnly }] = await Promise.all([
-    import('../coordinator/cleanup.js'), import('../coordinator/cutover.js'), import('../coordinator/plan.js'), import('../coordinator/sync.js'), import('../coordinator/verify.js'),
+  const [{ cleanup }, { abortCutover }, { doctor, plan }, { roundtrip }, { selftest }, { resume, sync }, { verifyOnly }] = await Promise.all([
+    import('../coordinator/cleanup.js'), import('../coordinator/cutover.js'), import('../coordinator/plan.js'), import('../coordinator/roundtrip.js'), import('../coordinator/selftest.js'),
+    import('../coordinator/sync.js'), import('../coordinator/verify.js'),
   ]);
-  return { sync, resume, plan, verifyOnly, doctor, cleanup, abortCutover };
+  return { sync, resume, plan, verifyOnly, doctor, cleanup, abortCutover, selftest, roundtrip };
 }

@@ -8,6 +8,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addPlan } from './commands/plan.js';
 import { addResume } from './commands/resume.js';
 import { addRuns } from './commands/runs.js';
+import { addSelftest } from './commands/selftest.js';
 import { addStatus } from './commands/status.js';
 import { addSync } from './commands/sync.js';
 import { addTables } from './commands/tables.js';
@@ -56,7 +57,7 @@ function programWith(around: Surroundings, run: Perform): Command {
     .exitOverride()
     .configureOutput({ writeOut: (text) => around.stdout.write(text), writeErr: () => undefined })
     .addHelpText('after', overview);
-  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addRuns, addStatus, addTables, addCutover, addCleanup]) add(program, run);
+  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addSelftest, addRuns, addStatus, addTables, addCutover, addCleanup]) add(program, run);
   return program;
 }
 

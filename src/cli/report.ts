@@ -1,4 +1,6 @@
 import type { Agreed, EndFinding, PlannedNamespace, PlanReport, RunReport } from '../coordinator/config.js';
+import type { ColumnTried, RoundtripReport, Tried } from '../coordinator/roundtrip.js';
+import type { SelftestReport, TypeTested } from '../coordinator/selftest.js';
 import type { TableVitals, Vitals } from '../coordinator/vitals.js';
 import type { RunState } from '../contract.js';
 import { bytes, count, counted, duration, table } from './text.js';
@@ -75,6 +77,45 @@ function plannedText(one: PlannedNamespace): string {
   return `${one.namespace} → ${one.target} (${one.existed ? 'stands there already' : 'will be created'})\n`
     + `  ${[wayText(one), counted(one.tasks, 'task'), ...size].join(', ')}\n`
     + table(columns.map(({ name, from, to, level, note }) => [level, name, from === to ? from : `${from} → ${to}`, note ?? '']), '    ');
+}
+
+/** What `dsync selftest` says. */
+export function selftestText({ server, scratch, ways, unfollowed, types, absent, refused }: SelftestReport): string {
+  const rows = types.reduce((sum, one) => sum + one.rows, 0), differing = types.filter(({ differences }) => differences.length > 0);
+  return [
+    differing.length === 0 ? 'All equal: every type is read alike.\n' : `DIFFERENT: ${counted(differing.length, 'column')} of ${count(types.length)} not read alike.\n`,
+    `  ${server}: ${counted(types.length, 'column')} with ${counted(rows, 'row')}, read by ${ways.join('; ')}. ${scratch} was made for it and is dropped.\n`,
+    section('Different', differing.map(differingText).join('')),
+    section('The change log was not read', unfollowed === undefined ? '' : `  ${unfollowed}\n`),
+    section('Values that the server does not take', refused.map(({ namespace, value, reason }) => `  ${namespace}: ${value}: ${reason}\n`).join('')),
+    section('Types that this server does not have', absent.length > 0 ? `  ${absent.join(', ')}\n` : ''),
+  ].filter(Boolean).join('');
+}
+
+function differingText({ declared, differences }: TypeTested): string {
+  return differences.map(({ key, value, spelled }) => `  ${declared}${value === undefined ? key && `, row ${key}` : `: ${value}`}\n${table(Object.entries(spelled).map(([way, text]) => [way, text]), '      ')}`).join('');
+}
+
+/** What `dsync doctor --types` says. */
+export function roundtripText({ source, destination, scratch, tables, columns, untried }: RoundtripReport): string {
+  const rows = tables.reduce((sum, one) => sum + one.rows, 0);
+  return [
+    columns.length === 0 ? 'All values came back equal.\n' : `${counted(columns.length, 'column')} would not come back whole.\n`,
+    `  ${source} → ${destination}: ${counted(tables.length, 'table')}, ${counted(rows, 'row')}. ${scratch} was made for it and is dropped.\n`,
+    section('Columns', columns.map(columnText).join('')),
+    section('Not tried', untried.map(({ namespace, column, reason }) => `  ${namespace}.${column}: ${reason}\n`).join('')),
+  ].filter(Boolean).join('');
+}
+
+function columnText({ namespace, column, from, to, level, note, extremes, rows }: ColumnTried): string {
+  const kept = level === 'exact' ? '' : `; the plan says ${level}: ${note}`;
+  return `  ${namespace}.${column} (${from} → ${to}${kept})\n${triedText('values at the edges of its type', extremes)}${triedText('values of real rows', rows)}`;
+}
+
+function triedText(what: string, { tried, unequal, rejected, example }: Tried): string {
+  if (unequal + rejected === 0 || !example) return '';
+  const { sent, back, reason } = example, became = reason === undefined ? `${sent} became ${back ?? 'nothing'}` : `${sent}: ${reason}`;
+  return `      of ${count(tried)} ${what}: ${[unequal > 0 && `${count(unequal)} came back changed`, rejected > 0 && `${count(rejected)} would be rejected`].filter(Boolean).join(', ')}; ${JSON.stringify(became)}\n`;
 }
 
 /** What `dsync runs` says. */

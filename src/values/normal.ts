@@ -47,7 +47,7 @@ export function trimFraction(text: string): string {
 
 /** The shortest decimal that rounds to the same 32 bits, as PostgreSQL's float4 prints it. */
 export function spellFloat32(value: number): string {
-  if (!Number.isFinite(value)) return String(value);
+  if (!Number.isFinite(value) || value === 0) return spellAny(value);
   for (let digits = 6; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits));
     if (Math.fround(short) === value) return spellAny(short);

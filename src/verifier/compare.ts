@@ -67,7 +67,7 @@ function meaning(source: LogicalType, target: LogicalType, { signedZero = false,
   if (target.kind === 'float' && isNumber(source)) return () => nearestFloat(target.bits);
   if (pair(isNumber, (type) => isNumber(type) || isLoose(type) || type.kind === 'json-text')) return numbers(either(is('bool')));
   if (pair(is('bits'), isNumber)) return (own) => (own.kind === 'bits' ? spellBitsAsNumber : spellNumeric);
-  if (source.kind === 'bits' && target.kind === 'bits') return always(source.length === target.length ? spellText : spellBits);
+  if (source.kind === 'bits' && target.kind === 'bits') return always(source.varying || target.varying || source.length === target.length ? spellText : spellBits);
   if (pair(isMoment, (type) => isMoment(type) || isLoose(type))) return moments(target, either(is('date')));
   if (pair(is('time'), (type) => type.kind === 'time' || isLoose(type))) return moments(target, false);
   if (pair(is('uuid'), is('bytes'))) return always(spellUuidBytes);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { RunState } from '../../src/contract.js';
 import type { RunConfig } from '../../src/coordinator/config.js';
+import type { ColumnTried } from '../../src/coordinator/roundtrip.js';
 import { DsyncError, type ErrorCode } from '../../src/errors.js';
 import { openStore } from '../../src/state/store.js';
 import { begin, freshFolder, promised, report, state, type, well } from './terminal.js';
@@ -300,6 +301,60 @@ describe('runs', () => {
 
   test('may be none', async () => {
     expect(await type(['runs'])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^No runs in /) });
+  });
+});
+
+describe('doctor --types', () => {
+  const none = { tried: 4, unequal: 0, rejected: 0 }, column = { namespace: 'orders', column: 'at', from: 'timestamptz', to: 'datetime(6)', level: 'reshaped', note: 'UTC kept in DATETIME' } as const;
+  const answering = (columns: readonly ColumnTried[]) => ({ roundtrip: async (...given: Parameters<typeof well.roundtrip>) => ({ ...await well.roundtrip(...given), columns }) });
+  const typed = (...columns: readonly ColumnTried[]) => type(['doctor', ...ends, '--types'], { actions: answering(columns) });
+
+  test('says that all came back, how much was tried, and where', async () => {
+    expect(await typed()).toMatchObject({ status: 0, stdout: 'All values came back equal.\n  SQLite 3.45 → SQLite 3.45: 1 table, 5 rows. dsync_types_1 was made for it and is dropped.\n' });
+  });
+
+  test('names each column with counts and an example', async () => {
+    const { status, stdout } = await typed({ ...column, extremes: { ...none, rejected: 2, example: { sent: 'infinity', reason: 'no such date' } }, rows: { ...none, unequal: 1, example: { sent: '0.5', back: '0' } } });
+    expect(status).toBe(4);
+    expect(stdout).toContain('  orders.at (timestamptz → datetime(6); the plan says reshaped: UTC kept in DATETIME)\n      of 4 values at the edges of its type: 2 would be rejected; "infinity: no such date"\n      of 4 values of real rows: 1 came back changed; "0.5 became 0"\n');
+  });
+
+  test('exits with 6 for real rows that would be rejected, and with 0 for extreme values alone, or for a declared loss', async () => {
+    const rejected = { ...none, rejected: 1, example: { sent: 'NaN', reason: 'no' } }, changed = { ...none, unequal: 1, example: { sent: '1.15', back: '1.2' } };
+    expect((await typed({ ...column, extremes: rejected, rows: rejected })).status).toBe(6);
+    expect((await typed({ ...column, extremes: rejected, rows: none })).status).toBe(0);
+    expect((await typed({ ...column, level: 'lossy', extremes: changed, rows: changed })).status).toBe(0);
+    expect((await typed({ ...column, extremes: changed, rows: none })).status).toBe(4);
+  });
+
+  test('gives the sample as a number', async () => {
+    const asked: number[] = [], actions = { roundtrip: async (...given: Parameters<typeof well.roundtrip>) => { asked.push(given[2]); return well.roundtrip(...given); } };
+    for (const flags of [[], ['--sample', '7'], ['--sample', 'all']]) await type(['doctor', ...ends, '--types', ...flags], { actions });
+    expect(asked).toEqual([10_000, 7, Infinity]);
+  });
+});
+
+describe('selftest', () => {
+  const one = { type: 'float4', declared: 'real', rows: 3, differences: [{ key: '2', value: '-0', spelled: { 'copy, delimited': '2, 0', verifier: '2, -0' } }] };
+
+  test('says that all is equal, and where it was tried', async () => {
+    expect(await type(['selftest', ends[0]])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^All equal: .*\n.*dsync_selftest_1 was made for it and is dropped\.\n$/) });
+  });
+
+  test('names each type that is not read alike, with what each way has read, and exits with 4', async () => {
+    const types = [one, { ...one, declared: 'bigint', differences: [] }];
+    const actions = { selftest: async (...given: Parameters<typeof well.selftest>) => ({ ...await well.selftest(...given), types, unfollowed: 'no log', absent: ['citext'] }) };
+    const { status, stdout } = await type(['selftest', ends[0]], { actions });
+    expect(status).toBe(4);
+    expect(stdout).toMatch(/^DIFFERENT: 1 column of 2 /);
+    expect(stdout).toMatch(/ {2}real: -0\n {6}copy, delimited {2}2, 0\n {6}verifier {9}2, -0\n/);
+    expect(stdout).toMatch(/not read\n {2}no log\n[^]*not have\n {2}citext\n$/);
+    expect(stdout).not.toContain('bigint');
+    expect(JSON.parse((await type(['selftest', ends[0], '--json'], { actions })).stdout)).toMatchObject({ types: [one, {}], absent: ['citext'] });
+  });
+
+  test('without a server is a mistake', async () => {
+    expect((await type(['selftest'])).status).toBe(2);
   });
 });
 

@@ -49,9 +49,9 @@ function numbersAsText(json: string): string {
   return json.replace(/"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g, (token) => (token.startsWith('"') ? token : `"number ${plainNumber(token)}"`));
 }
 
-/** `1.0` and `1` are one number; only exponents go through a float. */
+/** `1.0`, `1` and `10e-1` are one number. */
 function plainNumber(text: string): string {
-  return /[eE]/.test(text) ? String(Number(text)) : withoutZeros(text);
+  return withoutZeros(withoutExponent(text.replace('e', 'E')));
 }
 
 function inOrder(value: unknown): unknown {

@@ -1,6 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
+import { DsyncError } from '../../errors.js';
 import { logFlags, selectionFlags, withFlags } from '../flags.js';
-import type { Perform, Session } from '../perform.js';
+import type { Perform, Session, Work } from '../perform.js';
 import { transferOf } from '../transfer.js';
 
 const examples = `
@@ -8,6 +9,8 @@ Examples:
   dsync doctor postgres://ada@db1/shop
       is it a good source?
   dsync doctor postgres://ada@db1/shop mysql://ada@db2/shop
+  dsync doctor postgres://ada@db1/shop mysql://ada@db2/shop --types --sample all
+      which values would not come back equal? a table of its own in the destination takes them, and is dropped
   dsync doctor mysql://root@db1/shop --json
   dsync doctor postgres://ada@db1/shop mysql://ada@db2/shop --live
       can its changes be followed, and will its log last until the copy is done?
@@ -18,7 +21,33 @@ export function addDoctor(program: Command, perform: Perform): void {
     .description('check one or both ends: rights, settings, versions, space; each finding with the statement that mends it')
     .addHelpText('after', examples);
   withFlags(command, [...selectionFlags, 'live', ...logFlags])
-    .action((source, destination, flags) => perform({ source, destination, flags }, doctor));
+    .option('--types', 'send the extreme values of every column, and real rows, through a table of its own in the destination, and compare')
+    .option('--sample <rows>', 'with --types: how many rows of each table, or all (default: 10000)')
+    .action((source, destination, { types, sample, ...flags }) => perform({ source, destination, flags }, types ? roundtrip(sample) : refusing(sample)));
+}
+
+function roundtrip(sample: string | undefined): Work {
+  return async (session) => {
+    const rows = sampleOf(sample), { config, ports } = await transferOf(session);
+    const { roundtrip } = await session.actions();
+    const report = await roundtrip(config, ports, rows);
+    const [{ roundtripText }, { isUnequal }] = await Promise.all([import('../report.js'), import('../../coordinator/roundtrip.js')]);
+    const status = report.columns.some(isUnequal) ? 4 : report.columns.some(({ rows: { rejected } }) => rejected > 0) ? 6 : 0;
+    return { exitStatus: status, document: report, text: roundtripText(report) };
+  };
+}
+
+function sampleOf(text = '10000'): number {
+  if (text === 'all') return Infinity;
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new DsyncError('usage', `--sample: "${text}" is neither a number of rows nor all`);
+}
+
+function refusing(sample: string | undefined): Work {
+  return async (session) => {
+    if (sample !== undefined) throw new DsyncError('usage', '--sample goes with --types');
+    return doctor(session);
+  };
 }
 
 async function doctor(session: Session) {

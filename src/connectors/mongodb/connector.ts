@@ -1,5 +1,6 @@
 import type { Connector } from '../../contract.js';
 import { mongodbDestination } from './destination.js';
+import { openScratch } from './scratch.js';
 import { connect } from './session.js';
 import { mongodbSource } from './source.js';
 
@@ -9,4 +10,5 @@ export const mongodb: Connector = {
   schemes: ['mongodb', 'mongodb+srv'],
   openSource: async (url, options) => mongodbSource(await connect(url, options, 'source-lost'), options),
   openDestination: async (url, options) => mongodbDestination(await connect(url, options, 'connection-lost')),
+  openScratch: (url, name, options) => openScratch(url, name, options),
 };

@@ -38,7 +38,7 @@ function fitType(from: LogicalType, to: LogicalType, native: string): Fidelity |
     case 'json-text': return from.kind === 'json-text' ? exact : from.kind === 'json-value' || from.kind === 'document' ? reshaped('kept as text') : undefined;
     case 'json-value': return from.kind === 'json-value' || from.kind === 'json-text' ? lossy('MySQL\'s JSON changes numbers and the order of keys') : undefined;
     case 'enum': case 'set': return fitLabels(from, to);
-    case 'bits': return from.kind === 'bits' && from.length !== undefined && from.length === to.length ? exact
+    case 'bits': return from.kind === 'bits' && !from.varying && from.length !== undefined && from.length === to.length ? exact
       : from.kind === 'bool' && to.length === 1 ? reshaped('kept as a bit') : undefined;
     default: return undefined;
   }

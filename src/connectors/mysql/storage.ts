@@ -51,12 +51,9 @@ function isFlexible(type: LogicalType): boolean {
 }
 
 function store(column: Column, engine: string, place: Place): Stored | undefined {
-  const own = engine === 'mysql' || engine === 'mariadb' ? storeOwn(column, engine, place) : undefined;
-  if (own) return own;
-  if (column.type.kind === 'native' && isBinaryNative(column.native) && engine !== place.offer.version.flavour) {
-    return engine === 'mysql' || engine === 'mariadb' ? undefined : storeOther(column, place);
-  }
-  return storeOther(column, place);
+  const isOwn = engine === 'mysql' || engine === 'mariadb';
+  const own = isOwn ? storeOwn(column, engine, place) : undefined;
+  return own ?? storeOther(column, place, isOwn && isBinaryNative(column.native) ? 'kept as text: the hexadecimal digits of its bytes' : 'kept as text');
 }
 
 /** The same type on a server of the same family; undefined where it is stored as from any other engine. */
@@ -64,12 +61,10 @@ function storeOwn(column: Column, engine: string, { offer }: Place): Stored | un
   const { type } = column, { flavour } = offer.version;
   if (engine === flavour) return asWritten(column, offer);
   if (type.kind === 'json-value' || type.kind === 'json-text' || type.kind === 'uuid') return undefined;
-  if (type.kind === 'native') {
-    const srid = / SRID \d+$/.exec(column.native);
-    if (/^vector/i.test(column.native) || !isBinaryNative(column.native) || srid) return undefined;
-    return { column: { ...column, type: { kind: 'native', engine: flavour } }, fidelity: exact };
-  }
-  return asWritten(column, offer);
+  if (type.kind !== 'native') return asWritten(column, offer);
+  if (/^vector/i.test(column.native) || !isBinaryNative(column.native)) return undefined;
+  const free = column.native.replace(/ SRID \d+$/, ''), native = flavour === 'mariadb' ? free.replace(/^geomcollection/i, 'geometrycollection') : free;
+  return { column: { ...column, native, type: { kind: 'native', engine: flavour } }, fidelity: free === column.native ? exact : { level: 'reshaped', note: 'the column takes any SRID' } };
 }
 
 function asWritten(column: Column, offer: Offer): Stored {
@@ -83,7 +78,7 @@ function asWritten(column: Column, offer: Offer): Stored {
   };
 }
 
-function storeOther(column: Column, place: Place): Stored | undefined {
+function storeOther(column: Column, place: Place, nativeNote: string): Stored | undefined {
   const { type } = column;
   const as = (native: string, stored: LogicalType, note?: string, level: Fidelity['level'] = 'reshaped'): Stored =>
     ({ column: { ...column, native, type: stored }, fidelity: note === undefined ? exact : { level, note } });
@@ -115,8 +110,8 @@ function storeOther(column: Column, place: Place): Stored | undefined {
     case 'json-value': return text(undefined, 'kept as text: MySQL\'s JSON changes numbers');
     case 'enum': return text(Math.max(1, ...type.labels.map((label) => [...label].length)), 'kept as text');
     case 'set': return text(undefined, 'kept as text');
-    case 'native': return text(undefined, 'kept as text');
-    case 'bits': return type.length !== undefined && type.length <= 64 ? as(`bit(${type.length})`, type) : text(undefined, 'kept as text');
+    case 'native': return text(undefined, nativeNote);
+    case 'bits': return !type.varying && type.length !== undefined && type.length <= 64 ? as(`bit(${type.length})`, type) : text(undefined, 'kept as text');
     case 'document': return text(undefined, 'kept as canonical Extended JSON');
     case 'document-id': return text(undefined, 'kept as canonical Extended JSON');
     case 'any': return text(undefined, 'all values become text', 'lossy');

@@ -25,7 +25,7 @@ export async function adapt(source: Shape, target: Target, schema: string, offer
 }
 
 /** MariaDB makes 0 of a float's -0. */
-function withZeroNotes(mapping: Mapping): Mapping {
+export function withZeroNotes(mapping: Mapping): Mapping {
   const { source, target, fidelity } = mapping;
   if (target.engine !== 'mariadb' || source.engine === 'mariadb') return mapping;
   const loses = (i: number) => source.columns[i].type.kind === 'float' && target.columns[i].type.kind === 'float';

@@ -1,4 +1,6 @@
 import type { Column, LogicalType } from '../../contract.js';
+import { sizedType } from '../../values/native-type.js';
+import { natives } from './natives.js';
 
 /** A column as information_schema tells of it. */
 export interface CatalogueColumn {
@@ -23,34 +25,15 @@ export function columnOf(column: CatalogueColumn, engine: string): Column {
   return { name: column.name, type: logicalOf(column, engine), native: nativeOf(column), nullable: column.nullable };
 }
 
-/** What a column's values mean. TINYINT(1) is a number: nothing says that it is a boolean. */
+/** What a column's values mean, by the table of native types. TINYINT(1) is a number: nothing says that it is a boolean. */
 export function logicalOf(column: CatalogueColumn, engine: string): LogicalType {
-  const signed = !column.columnType.includes('unsigned');
-  switch (column.dataType) {
-    case 'tinyint': return { kind: 'int', bits: 8, signed };
-    case 'smallint': return { kind: 'int', bits: 16, signed };
-    case 'mediumint': return { kind: 'int', bits: 24, signed };
-    case 'int': return { kind: 'int', bits: 32, signed };
-    case 'bigint': return { kind: 'int', bits: 64, signed };
-    case 'year': return { kind: 'int', bits: 16, signed: true };
-    case 'decimal': return { kind: 'decimal', precision: column.precision, scale: column.scale };
-    case 'float': return { kind: 'float', bits: 32 };
-    case 'double': return { kind: 'float', bits: 64 };
-    case 'bit': return { kind: 'bits', length: column.precision };
-    case 'date': return { kind: 'date' };
-    case 'time': return { kind: 'time', fraction: column.fraction ?? 0 };
-    case 'datetime': return { kind: 'timestamp', fraction: column.fraction ?? 0 };
-    case 'timestamp': return { kind: 'instant', fraction: column.fraction ?? 0 };
-    case 'char': return { kind: 'text', maxLength: column.maxLength, padded: true };
-    case 'varchar': case 'tinytext': case 'text': case 'mediumtext': return { kind: 'text', maxLength: column.maxLength };
-    case 'longtext': return column.isJson ? { kind: 'json-text' } : { kind: 'text' };
-    case 'json': return { kind: 'json-value' };
-    case 'binary': case 'varbinary': case 'tinyblob': case 'blob': case 'mediumblob': return { kind: 'bytes', maxLength: column.maxLength };
-    case 'longblob': return { kind: 'bytes' };
-    case 'enum': case 'set': return { kind: column.dataType, labels: labelsOf(column.columnType) };
-    case 'uuid': return { kind: 'uuid' };
-    default: return { kind: 'native', engine };
-  }
+  const name = column.isJson ? 'json' : column.dataType;
+  const native = natives.find((one) => one.name === name && (one.only === undefined || one.only === engine));
+  if (!native || native.type.kind === 'native') return { kind: 'native', engine };
+  return sizedType(native, {
+    maxLength: column.maxLength, length: column.precision, precision: column.precision, scale: column.scale, fraction: column.fraction,
+    signed: !column.columnType.includes('unsigned'), ...(native.takes?.includes('labels') && { labels: labelsOf(column.columnType) }),
+  });
 }
 
 /** The type as it stands in a CREATE TABLE, with the character set that its values depend on. */

@@ -1,6 +1,7 @@
 import type { Connector } from '../../contract.js';
 import { openDestination } from './destination.js';
 import { loginOf } from './login.js';
+import { openScratch } from './scratch.js';
 import { openSource } from './source.js';
 
 /** `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…`, as libpq's users know it. */
@@ -9,4 +10,5 @@ export const postgres: Connector = {
   schemes: ['postgres', 'postgresql'],
   openSource: async (url, options) => openSource(loginOf(url), options),
   openDestination: async (url, options) => openDestination(loginOf(url), options),
+  openScratch: (url, name, options) => openScratch(url, name, options),
 };

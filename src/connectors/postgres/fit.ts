@@ -34,7 +34,7 @@ function fitType(from: LogicalType, to: LogicalType): Fidelity | undefined {
     case 'json-text': return from.kind === 'json-text' ? exact : from.kind === 'json-value' || from.kind === 'document' ? reshaped('kept as text') : undefined;
     case 'json-value': return from.kind === 'json-value' ? exact : from.kind === 'json-text' ? lossy('jsonb keeps the value, not its spelling') : undefined;
     case 'enum': case 'set': return fitLabels(from, to.labels);
-    case 'bits': return from.kind === 'bits' && (to.length === undefined || to.length === from.length) ? exact : undefined;
+    case 'bits': return from.kind === 'bits' ? fitBits(from, to) : undefined;
     default: return undefined;
   }
 }
@@ -80,6 +80,11 @@ function fitTimestamp(from: LogicalType, to: Of<'timestamp'> | Of<'instant'>): F
 
 function fraction(from: number, to: number, otherwise: Fidelity): Fidelity {
   return from <= to ? otherwise : lossy(`fractions of a second are rounded to ${to} digits`);
+}
+
+function fitBits(from: Of<'bits'>, to: Of<'bits'>): Fidelity | undefined {
+  if (!to.varying && to.length !== undefined) return from.varying || from.length !== to.length ? undefined : exact;
+  return to.length === undefined || (from.length !== undefined && from.length <= to.length) ? exact : reshaped(`more than ${to.length} bits are rejected`);
 }
 
 function fitLabels(from: LogicalType, known: readonly string[]): Fidelity | undefined {

@@ -77,10 +77,11 @@ function misfit(source: Shape, target: string, problems: readonly string[]): Dsy
 
 /** For a PostgreSQL source its own types, as far as they are known here; else by their meaning. */
 async function placesFor(session: Session, source: Shape, signal: AbortSignal): Promise<readonly Place[]> {
-  if (source.engine !== 'postgres') return source.columns.map(placeFor);
-  const known = await knownTypes(session, source.columns, signal);
-  const enums = source.columns.filter(({ type }) => type.kind === 'enum').map(({ native }) => native);
-  return source.columns.map((column) => {
+  const columns = session.versionNumber < 150_000 ? source.columns.map(withoutOddScale) : source.columns;
+  if (source.engine !== 'postgres') return columns.map(placeFor);
+  const known = await knownTypes(session, columns, signal);
+  const enums = columns.filter(({ type }) => type.kind === 'enum').map(({ native }) => native);
+  return columns.map((column) => {
     const here = known.get(column.native)!;
     if (column.type.kind === 'enum') return enumPlace(column, here);
     const ofEnum = enums.includes(column.native.replace(/(\[\])+$/, ''));
@@ -90,6 +91,14 @@ async function placesFor(session: Session, source: Shape, signal: AbortSignal): 
     if (!('refused' in place)) return place;
     return { refused: here.extension ? `it needs the extension ${here.extension}: CREATE EXTENSION ${here.extension}` : `the destination has no such type: make it first, as it is in the source` };
   });
+}
+
+/** Before PostgreSQL 15 a scale is neither below 0 nor above the precision: without any, a numeric takes every number. */
+function withoutOddScale(column: Column): Column {
+  const [, precision, scale] = /^numeric\((\d+),(-?\d+)\)/.exec(column.native) ?? [];
+  const { type } = column, [digits, decimals = 0] = type.kind === 'decimal' ? [type.precision, type.scale] : [Number(precision), Number(scale)];
+  if (digits === undefined || !(decimals < 0 || decimals > digits)) return column;
+  return { ...column, native: column.native.replace(/^numeric\([^)]*\)/, 'numeric'), type: type.kind === 'decimal' ? { kind: 'decimal' } : type };
 }
 
 interface KnownType {

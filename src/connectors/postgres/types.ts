@@ -1,4 +1,6 @@
 import type { Column, Fidelity, LogicalType } from '../../contract.js';
+import { sizedType, type ColumnSizes, type NativeType } from '../../values/native-type.js';
+import { natives } from './natives.js';
 
 /** A column's type as the catalogue has it; a domain is taken for its base type. */
 export interface CatalogType {
@@ -11,36 +13,25 @@ export interface CatalogType {
   readonly labels?: readonly string[];
 }
 
+const byName = new Map(natives.map((native) => [native.name, native]));
+const byLabels = byName.get('enum')!;
+
+/** What a column's values mean, by the table of native types. */
 export function logicalType({ name, builtIn, modifier, labels }: CatalogType): LogicalType {
-  if (labels) return { kind: 'enum', labels };
-  if (name === 'citext') return { kind: 'text' };
-  return (builtIn ? builtInTypes[name]?.(modifier) : undefined) ?? { kind: 'native', engine: 'postgres' };
+  if (labels) return sizedType(byLabels, { labels });
+  const native = byName.get(name);
+  const known = native && (builtIn ? native.only === undefined : native.only !== undefined);
+  return known ? sizedType(native, sizesOf(native, modifier)) : { kind: 'native', engine: 'postgres' };
 }
 
-const fraction = (modifier: number) => (modifier < 0 ? 6 : modifier);
-const limited = (modifier: number) => (modifier < 4 ? {} : { maxLength: modifier - 4 });
-const int = (bits: 16 | 32 | 64) => (): LogicalType => ({ kind: 'int', bits, signed: true });
-
-const builtInTypes: Readonly<Record<string, (modifier: number) => LogicalType>> = {
-  bool: () => ({ kind: 'bool' }),
-  int2: int(16), int4: int(32), int8: int(64),
-  oid: () => ({ kind: 'int', bits: 32, signed: false }),
-  numeric: (modifier) => (modifier < 4 ? { kind: 'decimal' } : { kind: 'decimal', precision: ((modifier - 4) >> 16) & 0xffff, scale: (((modifier - 4) & 0x7ff) ^ 1024) - 1024 }),
-  float4: () => ({ kind: 'float', bits: 32 }), float8: () => ({ kind: 'float', bits: 64 }),
-  text: () => ({ kind: 'text' }),
-  varchar: (modifier) => ({ kind: 'text', ...limited(modifier) }),
-  bpchar: (modifier) => ({ kind: 'text', ...limited(modifier), padded: true }),
-  name: () => ({ kind: 'text', maxLength: 63 }),
-  bytea: () => ({ kind: 'bytes' }),
-  date: () => ({ kind: 'date' }),
-  time: (modifier) => ({ kind: 'time', fraction: fraction(modifier) }),
-  timestamp: (modifier) => ({ kind: 'timestamp', fraction: fraction(modifier) }),
-  timestamptz: (modifier) => ({ kind: 'instant', fraction: fraction(modifier) }),
-  uuid: () => ({ kind: 'uuid' }),
-  json: () => ({ kind: 'json-text' }), jsonb: () => ({ kind: 'json-value' }),
-  bit: (modifier) => ({ kind: 'bits', ...(modifier > 0 && { length: modifier }) }),
-  varbit: (modifier) => ({ kind: 'bits', ...(modifier > 0 && { length: modifier }) }),
-};
+/** What a type modifier says of a column of this type. */
+function sizesOf({ takes = [] }: NativeType, modifier: number): ColumnSizes {
+  if (modifier < 0) return {};
+  if (takes.includes('precision')) return modifier < 4 ? {} : { precision: ((modifier - 4) >> 16) & 0xffff, scale: (((modifier - 4) & 0x7ff) ^ 1024) - 1024 };
+  if (takes.includes('maxLength')) return modifier < 4 ? {} : { maxLength: modifier - 4 };
+  if (takes.includes('length')) return modifier > 0 ? { length: modifier } : {};
+  return { fraction: modifier };
+}
 
 /** What a new column becomes. `refused`: there is no type for it here. */
 export type Place = { readonly native: string; readonly type: LogicalType; readonly fidelity: Fidelity } | { readonly refused: string };
@@ -69,13 +60,19 @@ export function placeFor({ type }: Pick<Column, 'type'>): Place {
     case 'json-text': return as('json');
     case 'json-value': return as('jsonb');
     case 'enum': case 'set': return asText();
-    case 'bits': return type.length === undefined ? as('bit varying') : as(`bit(${type.length})`);
+    case 'bits': return bitsPlace(type);
     case 'native': return type.engine === 'postgres' ? { refused: 'the destination has no such type' } : asText();
     case 'any': return as('text', text, { level: 'lossy', note: 'kept as text: which type each value had is lost' });
     case 'document': return as('json', { kind: 'json-text' }, { level: 'reshaped', note: 'kept as canonical Extended JSON' });
     case 'document-id': return as('text', text, { level: 'reshaped', note: 'kept as canonical Extended JSON text' });
     default: return type satisfies never;
   }
+}
+
+function bitsPlace(type: Extract<LogicalType, { kind: 'bits' }>): Place {
+  const { length } = type, varying = type.varying ?? length === undefined;
+  const kept: LogicalType = { kind: 'bits', ...(length !== undefined && { length }), ...(varying && { varying }) };
+  return { native: `bit${varying ? ' varying' : ''}${length === undefined ? '' : `(${length})`}`, type: kept, fidelity: exact };
 }
 
 function intPlace({ bits, signed }: Extract<LogicalType, { kind: 'int' }>): Place {

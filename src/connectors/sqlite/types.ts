@@ -1,5 +1,7 @@
 import type { Column, Fidelity, LogicalType, Value } from '../../contract.js';
 import { toExtendedJson } from '../../values/bson.js';
+import { sizedType } from '../../values/native-type.js';
+import { natives } from './natives.js';
 import type { Native } from './session.js';
 
 /*
@@ -11,7 +13,7 @@ import type { Native } from './session.js';
  *   UNSIGNED64_BLOB     integers, and as text what is past 2^63-1
  *   FLOAT32_BLOB  FLOAT64_BLOB     REAL; an affinity of REAL would turn -0.0 into 0.0
  *   TEXT  VARCHAR_TEXT(n)  CHAR_TEXT(n)  DECIMAL_TEXT(p,s)  DATE_TEXT  TIME_TEXT(f)  TIMESTAMP_TEXT(f)  INSTANT_TEXT(f)
- *   UUID_TEXT  JSON_TEXT  BITS_TEXT(n)     text in normal form
+ *   UUID_TEXT  JSON_TEXT  BITS_TEXT(n)  VARBITS_TEXT(n)     text in normal form
  *   BLOB  BLOB(n)       bytes
  *
  * In a table that others made, a column is what its declared name promises (INTEGER, REAL, TEXT, BLOB and their kin), as
@@ -31,30 +33,16 @@ export function affinityOf(native: string): Affinity {
   return /REAL|FLOA|DOUB/.test(name) ? 'REAL' : 'NUMERIC';
 }
 
-/** What a declared type says of its column's values. */
+const byName = new Map(natives.map((native) => [native.name, native]));
+
+/** What a declared type says of its column's values, by the table of native types. */
 export function logicalOf(native: string): LogicalType {
-  const [, name, first, second] = /^([^(]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?$/.exec(native.toUpperCase().trim()) ?? [, native.toUpperCase()];
-  const a = first === undefined ? undefined : Number(first), b = second === undefined ? undefined : Number(second);
-  const sized = /^(SIGNED|UNSIGNED)(8|16|24|32)_INT$/.exec(name);
-  if (sized) return { kind: 'int', bits: Number(sized[2]) as 8, signed: sized[1] === 'SIGNED' };
-  switch (name) {
-    case 'UNSIGNED64_BLOB': return { kind: 'int', bits: 64, signed: false };
-    case 'BOOLEAN_INT': case 'BOOLEAN': case 'BOOL': return { kind: 'bool' };
-    case 'FLOAT32_BLOB': return { kind: 'float', bits: 32 };
-    case 'FLOAT64_BLOB': case 'REAL': case 'DOUBLE': case 'DOUBLE PRECISION': case 'FLOAT': return { kind: 'float', bits: 64 };
-    case 'VARCHAR_TEXT': return { kind: 'text', ...(a !== undefined && { maxLength: a }) };
-    case 'CHAR_TEXT': return { kind: 'text', ...(a !== undefined && { maxLength: a }), padded: true };
-    case 'DECIMAL_TEXT': return { kind: 'decimal', ...(a !== undefined && { precision: a, scale: b ?? 0 }) };
-    case 'DATE_TEXT': return { kind: 'date' };
-    case 'TIME_TEXT': return { kind: 'time', fraction: a ?? 6 };
-    case 'TIMESTAMP_TEXT': return { kind: 'timestamp', fraction: a ?? 6 };
-    case 'INSTANT_TEXT': return { kind: 'instant', fraction: a ?? 6 };
-    case 'UUID_TEXT': return { kind: 'uuid' };
-    case 'JSON_TEXT': return { kind: 'json-text' };
-    case 'BITS_TEXT': return { kind: 'bits', ...(a !== undefined && { length: a }) };
-    case 'BLOB': return { kind: 'bytes', ...(a !== undefined && { maxLength: a }) };
-    default: return plainInteger.test(name) ? { kind: 'int', bits: 64, signed: true } : affinityOf(native) === 'TEXT' ? { kind: 'text' } : { kind: 'any' };
-  }
+  const [, name, first, second] = /^([^(]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(-?\d+)\s*)?\))?$/.exec(native.toUpperCase().trim()) ?? [, native.toUpperCase()];
+  const known = byName.get(name);
+  if (!known) return affinityOf(native) === 'TEXT' ? { kind: 'text' } : { kind: 'any' };
+  if (first === undefined) return known.type;
+  const size = Number(first);
+  return sizedType(known, { maxLength: size, length: size, precision: size, scale: Number(second ?? 0), fraction: size });
 }
 
 /** What values are, as `classOf` tells of them. */
@@ -67,7 +55,7 @@ export function classOf(cell: string): string {
 
 /** Only dsync declares columns like this, and it keeps to that. */
 export function isOurs(native: string): boolean {
-  return /^((UN)?SIGNED(8|16|24|32)_INT|UNSIGNED64_BLOB|BOOLEAN_INT|FLOAT(32|64)_BLOB|(VARCHAR|CHAR|DECIMAL|DATE|TIME|TIMESTAMP|INSTANT|UUID|JSON|BITS)_TEXT)\b/i.test(native);
+  return byName.get(native.toUpperCase().replace(/\(.*/s, ''))?.only === 'dsync';
 }
 
 /** The type of a column in which values of these classes were found. */
@@ -81,8 +69,6 @@ export function seenAs(native: string, found: ReadonlySet<StorageClass>): Logica
   if (only('text')) return declared.kind === 'text' ? declared : { kind: 'text' };
   return only('blob') ? (declared.kind === 'bytes' ? declared : { kind: 'bytes' }) : { kind: 'any' };
 }
-
-const plainInteger = /^((TINY|SMALL|MEDIUM|BIG)?INT( UNSIGNED)?|INT[248]|INTEGER|UNSIGNED BIG INT)$/;
 
 /** How dsync declares a column for the values of a source column, and what they become there. */
 export interface Declared { readonly native: string; readonly type: LogicalType; readonly fidelity: Fidelity }
@@ -105,7 +91,7 @@ export function declaredFor(column: Column, engine: string, rowid: boolean): Dec
     case 'time': case 'timestamp': case 'instant': return exact(`${type.kind.toUpperCase()}_TEXT(${type.fraction})`);
     case 'uuid': return exact('UUID_TEXT');
     case 'json-text': case 'json-value': return exact('JSON_TEXT');
-    case 'bits': return exact(type.length === undefined ? 'BITS_TEXT' : `BITS_TEXT(${type.length})`);
+    case 'bits': return exact(`${type.varying ? 'VAR' : ''}BITS_TEXT${type.length === undefined ? '' : `(${type.length})`}`);
     case 'any': return exact('');
     case 'enum': case 'set': case 'native': return reshaped('kept as text');
     case 'document': case 'document-id': return reshaped('kept as canonical Extended JSON');

@@ -43,7 +43,7 @@ function mysqlEndOf(name: MysqlName, database: FreshDatabase): End {
 function asText(column: string, type: string | undefined): string {
   if (type === 'bit') return `BIN(${column} + 0)`;
   if (type === 'float') return `CAST(${column} AS DOUBLE)`;
-  if (type && /blob|binary/.test(type)) return `HEX(${column})`;
+  if (type && /blob|binary|geom|point|linestring|polygon|vector/.test(type)) return `HEX(${column})`;
   return column;
 }
 
