@@ -111,8 +111,9 @@ function mongoStep({ db }: MongoEnd, rows: number, random: Random): () => Promis
   const { upTo, id, fresh, deleted } = pickFrom(rows, random);
   const word = (): string => wordOf({ upTo } as Pick).slice(1, -1);
   const move = async (from: number, to: number): Promise<void> => {
-    const { value } = { value: await items.findOneAndDelete({ _id: from }) };
-    if (value) await items.insertOne({ ...value, _id: to });
+    // Not by findAndModify, of which mongo-java-server keeps no log.
+    const value = await items.findOne({ _id: from });
+    if (value && (await items.deleteOne({ _id: from })).deletedCount > 0) await items.insertOne({ ...value, _id: to });
   };
   const steps: readonly (readonly [string, () => Promise<unknown>])[] = [
     ['items: value', () => items.updateOne({ _id: id() }, { $inc: { n: 1 }, $set: { note: noteOf(upTo(5_000)) } })],
