@@ -1,10 +1,18 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'libsql';
 import { BSON, Long, MongoNetworkError, MongoServerError, ObjectId, Timestamp, type Document } from 'mongodb';
 import { expect, onTestFinished, test, describe } from 'vitest';
 import { mongodb } from '../../src/connectors/mongodb/connector.js';
 import { changeLog } from '../../src/connectors/mongodb/log.js';
 import { failure, type Hello, type Session } from '../../src/connectors/mongodb/session.js';
 import { documentColumns } from '../../src/connectors/mongodb/types.js';
-import type { Change, ChangeLog, FollowJob, LogMessage, LogPlace, OpenOptions, Pin, Shape, Snapshot, Source } from '../../src/contract.js';
+import type { Change, ChangeLog, Event, FollowJob, LogMessage, LogPlace, OpenOptions, Pin, Shape, Snapshot, Source } from '../../src/contract.js';
+import type { Ports, RunConfig } from '../../src/coordinator/config.js';
+import { resume, sync } from '../../src/coordinator/sync.js';
+import { DsyncError } from '../../src/errors.js';
+import { openStore } from '../../src/state/store.js';
 import { idText } from '../../src/values/bson.js';
 import { describeWith, freshDatabase, freshMongo, ownServer, type FreshMongoDatabase } from '../servers/index.js';
 
@@ -182,6 +190,34 @@ describeWith('mongodb', 'the log of MongoDB', () => {
     const since = performance.now();
     expect(await all.stop()).toBeUndefined();
     expect(performance.now() - since).toBeLessThan(1000);
+  });
+});
+
+describeWith('mongodb', 'a live run from MongoDB', () => {
+  test('calls its copy neither equal nor different, and follows from where the first copy began, also after an interruption', async () => {
+    await using database = await freshDatabase('mongodb');
+    const t = database.db.collection<{ _id: number; n: number }>('t'), folder = mkdtempSync(join(tmpdir(), 'dsync-mongolog-'));
+    await t.insertMany(Array.from({ length: 500 }, (_, i) => ({ _id: i, n: 0 })));
+    await using store = openStore(folder);
+    const config: RunConfig = { source: database.url, destination: `sqlite:${join(folder, 'copy.db')}`, namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 1, memoryBytes: 1 << 20, batchRows: 50, verify: true, live: true };
+    const events: Event[] = [];
+    const ports = (stopAt: (event: Event) => boolean): Ports => {
+      const stop = new AbortController();
+      return { store, signal: stop.signal, flow: 'f', storedConfig: {}, newRunId: () => 'r1', emit: (event) => { events.push(event); if (stopAt(event)) stop.abort(new DsyncError('interrupted', 'stopped')); } };
+    };
+    await expect(sync(config, ports(({ kind }) => kind === 'written'))).rejects.toMatchObject({ code: 'interrupted' });
+    // These were copied before or were not: only the log since the first copy can tell.
+    await t.deleteOne({ _id: 3 });
+    await t.updateOne({ _id: 4 }, { $set: { n: 4 } });
+    await t.insertOne({ _id: 1000, n: 1 });
+    await expect(resume(store.load('r1')!, config, ports((event) => event.kind === 'followed' && event.behindSeconds === 0 && event.changes >= 3))).rejects.toMatchObject({ code: 'interrupted' });
+    const { moments } = store.load('r1')!, copy = new Database(join(folder, 'copy.db'), { readonly: true });
+    expect(moments.map(({ exact, position }) => [exact, position])).toEqual([[false, expect.any(String)], [false, moments[0]!.position]]);
+    expect(events.flatMap((event) => (event.kind === 'verified' ? [[event.verification.result, event.verification.reason]] : []))).toEqual([['not-comparable', expect.stringContaining('no single moment')]]);
+    const rows = copy.prepare('SELECT document FROM t').all().map((row) => BSON.EJSON.parse((row as { document: string }).document) as { _id: number; n: number });
+    copy.close();
+    expect(rows.sort((a, b) => a._id - b._id)).toEqual(await t.find().sort({ _id: 1 }).toArray());
+    rmSync(folder, { recursive: true });
   });
 });
 
