@@ -6,6 +6,7 @@ import { BSON, Long, MongoNetworkError, MongoServerError, ObjectId, Timestamp, t
 import { expect, onTestFinished, test, describe } from 'vitest';
 import { mongodb } from '../../src/connectors/mongodb/connector.js';
 import { changeLog } from '../../src/connectors/mongodb/log.js';
+import { mongodbSource } from '../../src/connectors/mongodb/source.js';
 import { failure, type Hello, type Session } from '../../src/connectors/mongodb/session.js';
 import { documentColumns } from '../../src/connectors/mongodb/types.js';
 import type { Change, ChangeLog, Event, FollowJob, LogMessage, LogPlace, OpenOptions, Pin, Shape, Snapshot, Source } from '../../src/contract.js';
@@ -392,6 +393,14 @@ describe('events as the manual prints them', () => {
     expect(told(rest.messages)).toEqual([['insert', { _id: 3 }], ['insert', { _id: 4 }]]);
   });
 
+  test('a place counts what was told, and not the change that comes next in another collection', async () => {
+    const server = new MadeUpServer(), log = server.log(), from = await pinOf(log, [users, teams]);
+    server.replies = [[inserted(102, 1, alice, transaction), inserted(102, 1, { _id: 2 }, { ...transaction, _id: token(102, 1, '2B042C01BB'), ns: { db: 'engineering', coll: 'teams' } })]];
+    const all = following(log, job(from, 0, [users, teams]));
+    await all.until(() => all.changes().length === 2);
+    expect(all.messages.flatMap((message) => (message.kind === 'changes' ? [[message.place.position === from, message.place.changes, message.changes.length]] : []))).toEqual([[true, 1, 1], [true, 2, 1]]);
+  });
+
   test('the fragments of a large event are put together, and a place is never between them', async () => {
     const server = new MadeUpServer(), log = server.log(), from = await pinOf(log);
     // operator/aggregation/changeStreamSplitLargeEvent: each fragment has a token, and fields of the event.
@@ -480,6 +489,18 @@ describe('errors of a change stream', () => {
     const server = new MadeUpServer(), session = server.session(), log = changeLog({ ...session, client: { ...session.client, db: (on: string) => ({ ...session.client.db(on), databaseName: on, command: async (command: Document) => ('aggregate' in command ? { cursor: BSON.serialize({ id: Long.ZERO, ns: 'engineering.users', firstBatch: [] }) } : server.hello) }) } as never }, () => ({}) as never);
     await expect(following(log, job('100.1')).ended).resolves.toMatchObject({ code: 'source-lost' });
   });
+});
+
+test('the copy of a live run reads nothing older than where its log begins, nor what could be rolled back', async () => {
+  const server = new MadeUpServer();
+  server.others['find'] = () => ({ cursor: BSON.serialize({ id: Long.ZERO, ns: 'engineering.users', firstBatch: [alice] }) });
+  const source = mongodbSource(server.session(), options), concerns: unknown[] = [];
+  for (const snapshot of [await source.log!.pin('r', [users], () => undefined, never), await source.snapshot([users], never)]) {
+    const [task] = await snapshot.plan(users, { taskBytes: 1 << 20 }, never);
+    for await (const { count } of snapshot.read({ task: task!, shape: users, format: 'bson', sequence: 0 }, never)) expect(count).toBe(1);
+    concerns.push(server.asked.at(-1)!['readConcern']);
+  }
+  expect(concerns).toEqual([{ level: 'majority', afterClusterTime: at(100) }, undefined]);
 });
 
 describe('which stream is opened', () => {
