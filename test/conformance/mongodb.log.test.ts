@@ -464,6 +464,8 @@ describe('events as the manual prints them', () => {
     expect([log.reached(position, '300.4'), log.reached(position, from), log.reached(from, position)]).toEqual([false, true, false]);
     const event = `300.4 collections 0011223344556677 ${JSON.stringify(token(300, 4))}`;
     expect([log.reached(event, position), log.reached(position, event), log.reached(event, '300.4'), log.reached(event, event)]).toEqual([true, false, true, true]);
+    const before = `300.3 collections 0011223344556677 ${JSON.stringify(token(300, 3))}`;
+    expect([log.reached(position, before), log.reached(before, position), log.reached(before, '300.3')]).toEqual([true, false, true]);
   });
 });
 
