@@ -386,6 +386,12 @@ export interface Pin {
 export interface ChangeLog {
   /** The server keeps its log for a run until that confirms it, at the price of disk space. Absent: for as long as its own settings say. */
   readonly held?: true;
+  /**
+   * Every change is a whole row, or a delete, by key: applied again, or to rows read at any time after it, they end the same.
+   * A copy of no single moment then becomes the source when what follows its moment's position is applied. `pin` may give
+   * such a moment (`exact: false`), which every reader sees, or a later state. Absent: a moment is exact, or refused.
+   */
+  readonly byKey?: boolean;
   /** Rights, settings and replica identities that following these tables needs, with the statements that mend them; changes nothing. */
   check(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]>;
   /**

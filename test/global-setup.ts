@@ -38,7 +38,7 @@ async function givenOrStarted(kind: Kind, started: OwnServer[]): Promise<ServerS
   const variable = kind.variables.find((name) => process.env[name]);
   if (variable) return { url: process.env[variable]!, version: await kind.version(process.env[variable]!), from: variable, own: false };
   const program = await kind.obtain();
-  const server = await startServer(kind.name, program);
+  const server = await startServer(kind.name, program, { log: true });
   started.push(server);
   return { url: server.url, version: await kind.version(server.url), from: program.from, own: true };
 }

@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import { reached, type Reached } from '../channel/ledger.js';
-import type { Mapping, Snapshot, Task } from '../contract.js';
+import type { ChangeLog, Mapping, Snapshot, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import type { CopyJob, CopyTable } from './copy.js';
 import { logOf } from './ends.js';
@@ -37,10 +37,22 @@ export async function runInOneMoment(run: Run): Promise<void> {
 async function freeze(run: Run): Promise<Snapshot> {
   const shapes = run.mappings.map((mapping) => mapping.source);
   if (!run.config.live) return run.source.snapshot(shapes, run.signal);
-  const snapshot = await logOf(run.source).pin(run.id, shapes, (pin) => run.store.update(run.id, { log: { pin } }), run.signal);
+  const log = logOf(run.source), snapshot = await log.pin(run.id, shapes, (pin) => run.store.update(run.id, { log: { pin } }), run.signal);
   if (snapshot.moment.exact && snapshot.moment.position !== undefined) return snapshot;
+  if (log.byKey && snapshot.moment.position !== undefined) return fromTheFirst(run, log, snapshot);
   await snapshot[Symbol.asyncDispose]();
   throw new DsyncError('not-ready', `the source gives its readers no common moment that is a place in its log (${snapshot.moment.how})`, { remedy: 'dsync doctor names what is missing' });
+}
+
+/**
+ * A copy of no single moment is followed from where it began: what an earlier process has copied is made right by the log
+ * since then, and by nothing else. Fails with `history-lost` where the log does not reach back so far any more.
+ */
+async function fromTheFirst(run: Run, log: ChangeLog, snapshot: Snapshot): Promise<Snapshot> {
+  const position = run.moments[0]?.position;
+  if (position === undefined) return snapshot;
+  await log.retention(run.id, position, run.signal);
+  return { ...snapshot, moment: { ...snapshot.moment, position } };
 }
 
 /** Divides the tables into tasks, once in a run's life, and remembers them before any row is read. */

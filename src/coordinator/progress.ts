@@ -62,7 +62,8 @@ export class Progress {
       case 'task-done': this.#taskDone(this.#of(event.namespace)); break;
       case 'finished': this.#of(event.namespace).state = 'copied'; break;
       case 'compared': Object.assign(this.#of(event.namespace), { state: 'verifying', parts: event.parts, ofParts: Math.max(event.of, event.parts) }); break;
-      case 'verified': this.#of(event.verification.namespace).state = 'done'; break;
+      // What was not compared is no more than copied.
+      case 'verified': this.#of(event.verification.namespace).state = event.verification.result === 'not-comparable' ? 'copied' : 'done'; break;
       case 'followed': this.followed = event; break;
       case 'table': Object.assign(this.#of(event.namespace), apartOf(event.table)); break;
       default:

@@ -9,7 +9,7 @@ import { logOf, openDestination, openOptions, openSource } from './ends.js';
 import { follow, startOf } from './follow.js';
 import { otherEnd, throughLosses } from './losses.js';
 import { runInOneMoment } from './moment.js';
-import { notComparable, unreadable } from './prove.js';
+import { notComparable, notYet, unreadable } from './prove.js';
 import { withinRetained } from './retained.js';
 import { filtersOf, selectionOf, targetsOf } from './route.js';
 import type { Run } from './run.js';
@@ -162,9 +162,9 @@ async function throughMoments(run: Run, tally: Tally): Promise<void> {
   });
 }
 
-/** As far as it was compared. */
+/** As far as it was compared. What its log is to make right is followed. */
 function isEqual({ verification }: Tally): boolean {
-  return verification.every(({ result, reason }) => result === 'equal' || reason === unreadable);
+  return verification.every(({ result, reason }) => result === 'equal' || reason === unreadable || reason === notYet);
 }
 
 /** After a cutover its own comparison counts. */

@@ -1,4 +1,5 @@
 import type { LogicalType, Value } from '../contract.js';
+import { toExtendedJson } from './extended-json.js';
 
 /** Turns normal-form text into a value. The caller has taken out nulls. */
 export function parseCell(type: LogicalType): (text: string) => Value {
@@ -8,15 +9,15 @@ export function parseCell(type: LogicalType): (text: string) => Value {
     case 'float': return type.bits === 64 ? Number : (text) => Math.fround(Number(text));
     case 'bytes': return (text) => Buffer.from(text.slice(2), 'hex');
     case 'time': case 'timestamp': case 'instant': return trimFraction;
-    case 'document': return (text) => Buffer.from(text.slice(2), 'hex');
     case 'decimal': case 'text': case 'date': case 'uuid': case 'json-text': case 'json-value': case 'enum': case 'set':
-    case 'bits': case 'native': case 'any': case 'document-id': return (text) => text;
+    case 'bits': case 'native': case 'any': case 'document': case 'document-id': return (text) => text;
     default: return type satisfies never;
   }
 }
 
-/** Turns a value into normal-form text: what `parseCell` of the same type reads. */
+/** Turns a value into normal-form text: what `parseCell` of the same type reads. A document becomes Extended JSON, and stays it. */
 export function spellCell(type: LogicalType): (value: Exclude<Value, null>) => string {
+  if (type.kind === 'document') return (value) => (value instanceof Uint8Array ? toExtendedJson(value) : spellAny(value));
   if (type.kind === 'float' && type.bits === 32) return (value) => (typeof value === 'number' ? spellFloat32(value) : spellAny(value));
   if (type.kind === 'time' || type.kind === 'timestamp' || type.kind === 'instant') return (value) => trimFraction(spellAny(value));
   return spellAny;

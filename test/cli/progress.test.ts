@@ -58,6 +58,18 @@ describe('the progress of a namespace', () => {
   });
 });
 
+test('what could not be compared is copied, not verified', () => {
+  const { progress, planned, write, taskDone, of } = clocked();
+  planned('orders', 10);
+  write('orders', 10);
+  taskDone('orders', 10);
+  const verification = { namespace: 'orders', target: 'orders', sourceRows: 0, destinationRows: 0, sourceDigest: '', destinationDigest: '', missing: 0, extra: 0, changed: 0, rejected: 0, differences: [], seconds: 0 };
+  progress.take({ kind: 'verified', verification: { ...verification, result: 'not-comparable' } });
+  expect([of('orders').state, progress.total().verified]).toEqual(['copied', 0]);
+  progress.take({ kind: 'verified', verification: { ...verification, result: 'equal' } });
+  expect([of('orders').state, progress.total().verified]).toEqual(['done', 1]);
+});
+
 describe('a resumed run', () => {
   test('goes on counting where the earlier process stopped, and tells the rate of its own rows', () => {
     const { progress, planned, write, taskDone, of } = clocked();

@@ -10,6 +10,7 @@ import { describeEnds, Scene, type Point } from './scene.js';
 
 const pairs: readonly (readonly [EndName, EndName])[] = [
   ['postgres18', 'postgres14'], ['postgres18', 'mariadb'], ['postgres14', 'sqlite'], ['mariadb', 'postgres18'], ['mysql9', 'mariadb'], ['mariadb', 'sqlite'],
+  ['mongodb', 'mongodb'], ['mongodb', 'postgres18'],
 ];
 
 /** After so many bytes from the source, or to the destination. */

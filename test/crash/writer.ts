@@ -110,9 +110,13 @@ function mongoStep({ db }: MongoEnd, rows: number, random: Random): () => Promis
   const items = db.collection<Document & { _id: number }>('items'), words = db.collection<Document & { _id: string }>('words');
   const { upTo, id, fresh, deleted } = pickFrom(rows, random);
   const word = (): string => wordOf({ upTo } as Pick).slice(1, -1);
+  // mongo-java-server logs an insert that it refuses, and no findAndModify.
+  const insert = async (document: Document & { _id: number }): Promise<void> => {
+    if (!await items.findOne({ _id: document._id })) await items.insertOne(document);
+  };
   const move = async (from: number, to: number): Promise<void> => {
-    const { value } = { value: await items.findOneAndDelete({ _id: from }) };
-    if (value) await items.insertOne({ ...value, _id: to });
+    const value = await items.findOne({ _id: from });
+    if (value && (await items.deleteOne({ _id: from })).deletedCount > 0) await insert({ ...value, _id: to });
   };
   const steps: readonly (readonly [string, () => Promise<unknown>])[] = [
     ['items: value', () => items.updateOne({ _id: id() }, { $inc: { n: 1 }, $set: { note: noteOf(upTo(5_000)) } })],
@@ -122,7 +126,7 @@ function mongoStep({ db }: MongoEnd, rows: number, random: Random): () => Promis
     ['items: key to the end', () => { const key = id(); return move(key, key + 10_000_000); }],
     ['items: delete', () => { const key = id(); deleted.push(key); return items.deleteOne({ _id: key }); }],
     ['items: insert', () => items.insertOne({ _id: fresh(), n: 1, note: null, pad: 'new' })],
-    ['items: insert again', async () => { if (deleted.length > 0) await items.insertOne({ _id: deleted.splice(upTo(deleted.length), 1)[0]!, n: -1, note: 'back again', pad: null }); }],
+    ['items: insert again', async () => { if (deleted.length > 0) await insert({ _id: deleted.splice(upTo(deleted.length), 1)[0]!, n: -1, note: 'back again', pad: null }); }],
     ['words: value', () => words.updateOne({ _id: word() }, { $inc: { n: 1 } })],
     ['words: delete', () => words.deleteOne({ _id: word() })],
     ['words: insert', () => words.insertOne({ _id: `z new ${fresh()}`, n: 1 })],

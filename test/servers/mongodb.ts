@@ -61,12 +61,13 @@ async function mongoJavaServer(): Promise<Program> {
   const java = await findProgram('java');
   const maven = await findProgram('mvn');
   if (!java || !maven || !await findProgram('javac')) throw new Error('no mongod on the PATH, and no java, javac and mvn to run mongo-java-server');
-  const built = join(cacheFolder(), 'mongo-java-server-1.47.0');
+  const built = join(cacheFolder(), 'mongo-java-server-1.47.0-oplog');
   await access(built).catch(() => build(maven, built));
   return {
     from: 'mongo-java-server 1.47.0',
     initialise: async () => {},
-    command: (_folder, port) => [java, '-Xmx2g', '-XX:+UseSerialGC', '-cp', `${join(built, 'classes')}:${join(built, 'lib')}/*`, 'MongoJavaServer', String(port)],
+    logFlags: ['oplog'],
+    command: (_folder, port, flags) => [java, '-Xmx2g', '-XX:+UseSerialGC', '-cp', `${join(built, 'classes')}:${join(built, 'lib')}/*`, 'MongoJavaServer', String(port), ...flags],
     ready: /ready on port/,
     stopSignal: 'SIGKILL',
     url: (port) => `mongodb://127.0.0.1:${port}/`,

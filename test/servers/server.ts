@@ -27,6 +27,8 @@ export interface Program {
   /** Fills a new, empty folder. */
   initialise(folder: string): Promise<void>;
   command(folder: string, port: number, flags: readonly string[]): readonly string[];
+  /** Flags without which it keeps no log of changes. */
+  readonly logFlags?: readonly string[];
   /** What it prints once it takes connections. */
   readonly ready: RegExp;
   /** Ends it at once, leaving nothing behind in the system. */
@@ -41,6 +43,8 @@ export interface User { readonly uid: number; readonly gid: number }
 export interface StartOptions {
   /** More flags for the server; may put files (certificates) into its folder first. */
   readonly flags?: (folder: string) => Promise<readonly string[]>;
+  /** It keeps a log of changes. Of those that do so only if they are told, as this takes much memory. */
+  readonly log?: boolean;
 }
 
 /** A server that the caller may kill and start again. Its data goes when it is stopped. */
@@ -79,7 +83,7 @@ export async function startServer(name: string, program: Program, options: Start
   try {
     await give(folder, program.user);
     await program.initialise(folder);
-    const flags = await options.flags?.(folder) ?? [];
+    const flags = [...(options.log ? program.logFlags ?? [] : []), ...await options.flags?.(folder) ?? []];
     await give(folder, program.user);
     const port = await freePort();
     const start = async (): Promise<void> => {

@@ -1,3 +1,4 @@
+import { BSON } from 'mongodb';
 import { describe, expect, it } from 'vitest';
 import type { Column, LogicalType, Row, Value } from '../../src/contract.js';
 import { cellsOfLine, decodeDelimited, encodeDelimited, lineCount, lineStarts } from '../../src/values/delimited.js';
@@ -53,6 +54,11 @@ describe('the normal form', () => {
     const single = Math.fround(value);
     expect(Math.fround(Number(spellFloat32(single)))).toBe(single);
     expect(spellFloat32(Math.fround(0.1))).toBe('0.1');
+  });
+
+  it('makes Extended JSON of a document, whether it comes as bytes or as text', () => {
+    const type: LogicalType = { kind: 'document' }, json = '{"_id":{"$numberInt":"1"},"a":"é"}', bytes = BSON.serialize({ _id: 1, a: 'é' });
+    expect([spellCell(type)(bytes), spellCell(type)(json), parseCell(type)(json)]).toEqual([json, json, json]);
   });
 
   it('reads back what it spells', () => {

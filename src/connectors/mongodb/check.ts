@@ -6,7 +6,7 @@ export async function checkSource(session: Session, shapes: readonly Shape[], si
   const rights = await rightsOf(session, signal);
   return [
     ...version(session),
-    { level: 'info', code: 'fuzzy', message: 'documents that change while they are copied are made equal by the verification at the end' },
+    { level: 'info', code: 'fuzzy', message: 'documents that change while they are copied are made equal by the verification at the end, or with --live by their changes' },
     ...shapes.filter((shape) => !rights(shape.schema!, shape.name, 'find')).map((shape) => missingRight(shape, 'read')),
   ];
 }

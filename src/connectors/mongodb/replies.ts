@@ -1,7 +1,8 @@
-import { Long, type ClientSession, type Document } from 'mongodb';
+import { Long, Timestamp, type ClientSession, type Document } from 'mongodb';
 import type { OpenOptions, Shape } from '../../contract.js';
-import { bsonType, bufferOf, eachField } from '../../values/bson-bytes.js';
-import type { Hello, Session } from './session.js';
+import { bsonType, bufferOf, eachField, textAt } from '../../values/bson-bytes.js';
+import type { Time } from './places.js';
+import { hasSessions, type Hello, type Session } from './session.js';
 
 export interface Find {
   readonly filter: object;
@@ -9,6 +10,8 @@ export interface Find {
   readonly sorted: boolean;
   /** For errors. */
   readonly what: string;
+  /** The state of this moment at least, as a majority of the replica set has it. */
+  readonly from?: Time;
 }
 
 /** Rows of a reply where the size of documents is not known. */
@@ -52,19 +55,21 @@ function staysWithPrimary({ client }: Session): boolean {
   return client.readPreference.mode === 'primary' && !client.options.loadBalanced;
 }
 
-function driversCursor({ client }: Session, { schema, name }: Shape, { filter, sorted }: Find, batchSize: number, signal: AbortSignal): Replies {
-  const found = client.db(schema).collection(name).find(filter, { raw: true, batchSize, signal });
+function driversCursor({ client, hello }: Session, { schema, name }: Shape, { filter, sorted, from }: Find, batchSize: number, signal: AbortSignal): Replies {
+  const session = from && hasSessions(hello) ? client.startSession({ causalConsistency: true }) : undefined;
+  session?.advanceOperationTime(new Timestamp(from!));
+  const found = client.db(schema).collection(name).find(filter, { raw: true, batchSize, signal, ...(session && { session, readConcern: { level: 'majority' as const } }) });
   const cursor = sorted ? found.sort({ _id: 1 }) : found;
   return {
     next: async () => (await cursor.hasNext() ? cursor.readBufferedDocuments() as unknown as Uint8Array[] : undefined),
-    close: () => void cursor.close().catch(() => {}),
+    close: () => void cursor.close().then(() => session?.endSession()).catch(() => {}),
   };
 }
 
 /** The commands themselves: the driver's cursor takes every document apart, which costs more than all the rest of a copy. */
-function ownCursor({ client, hello }: Session, { schema, name }: Shape, { filter, sorted }: Find, batchSize: number, signal: AbortSignal): Replies {
-  const db = client.db(schema), readConcern = client.readConcern && { level: client.readConcern.level };
-  const session: ClientSession | undefined = hello.logicalSessionTimeoutMinutes == null ? undefined : client.startSession({ causalConsistency: false });
+function ownCursor({ client, hello }: Session, { schema, name }: Shape, { filter, sorted, from }: Find, batchSize: number, signal: AbortSignal): Replies {
+  const db = client.db(schema), readConcern = from && hasSessions(hello) ? { level: 'majority', afterClusterTime: new Timestamp(from) } : client.readConcern && { level: client.readConcern.level };
+  const session: ClientSession | undefined = !hasSessions(hello) ? undefined : client.startSession({ causalConsistency: false });
   const ask = async (command: Document) => replyOf(await db.command(command, { raw: true, signal, ...(session && { session }) }));
   let id: bigint | undefined;
   return {
@@ -88,14 +93,17 @@ function sortById({ maxWireVersion }: Hello): Document {
   return { sort: { _id: 1 }, ...(maxWireVersion >= 9 && { allowDiskUse: true }) };
 }
 
-/** The cursor's id, 0 after the last reply, and the documents, by place. */
-function replyOf(reply: Document): { readonly id: bigint; readonly documents: readonly Uint8Array[] } {
-  const bytes = bufferOf(reply['cursor'] as Uint8Array), documents: Uint8Array[] = [];
-  let id = 0n;
+/** The cursor's id, 0 after the last reply, what it is over, and the documents, by place; of a change stream how far the server has read. */
+export function replyOf(reply: Document): { readonly id: bigint; readonly documents: readonly Buffer[]; readonly name: string; readonly token?: Buffer } {
+  const bytes = bufferOf(reply['cursor'] as Uint8Array), documents: Buffer[] = [];
+  let id = 0n, name = '', token: Buffer | undefined;
   eachField(bytes, 0, bytes.length, (type, nameStart, nameEnd, start, end) => {
-    if (type === bsonType.long && bytes.toString('latin1', nameStart, nameEnd) === 'id') id = bytes.readBigInt64LE(start);
+    const field = bytes.toString('latin1', nameStart, nameEnd);
+    if (field === 'id' && type === bsonType.long) id = bytes.readBigInt64LE(start);
+    if (field === 'ns' && type === bsonType.string) name = textAt(bytes, start + 4, end - 1);
+    if (field === 'postBatchResumeToken' && type === bsonType.document) token = bytes.subarray(start, end);
     if (type !== bsonType.array) return;
     eachField(bytes, start, end, (_type, _nameStart, _nameEnd, from, to) => documents.push(bytes.subarray(from, to)));
   });
-  return { id, documents };
+  return { id, documents, name, ...(token && { token }) };
 }

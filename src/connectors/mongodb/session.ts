@@ -19,6 +19,10 @@ export interface Hello {
   readonly maxWriteBatchSize: number;
 }
 
+export function hasSessions({ logicalSessionTimeoutMinutes }: Hello): boolean {
+  return logicalSessionTimeoutMinutes != null;
+}
+
 /** A client that is connected, and what was learned when it was. */
 export interface Session extends AsyncDisposable {
   readonly client: MongoClient;

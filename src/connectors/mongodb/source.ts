@@ -6,6 +6,8 @@ import { decodeRows } from '../../values/bson.js';
 import { checkSource } from './check.js';
 import { identityOf } from './identity.js';
 import { exactIdText } from './frames.js';
+import { changeLog } from './log.js';
+import type { Time } from './places.js';
 import { filterOf, tasksAt } from './ranges.js';
 import { replies } from './replies.js';
 import { ifSupported, type Session } from './session.js';
@@ -33,6 +35,7 @@ export function mongodbSource(session: Session, options: OpenOptions): Source {
       return shapes.sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
     },
     formats: () => ['bson'],
+    log: changeLog(session, (from) => fuzzySnapshot(session, options, from)),
     snapshot: async () => fuzzySnapshot(session, options),
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
@@ -78,11 +81,12 @@ async function sizeOf({ client, attempt }: Session, schema: string, name: string
   });
 }
 
-function fuzzySnapshot(session: Session, options: OpenOptions): Snapshot {
+/** `from`: nothing is read as it was before that moment, or that could still be rolled back. */
+function fuzzySnapshot(session: Session, options: OpenOptions, from?: Time): Snapshot {
   return {
     moment: { at: new Date().toISOString(), exact: false, how: 'fuzzy: MongoDB keeps a snapshot for minutes only, so each document is read as it is when its turn comes' },
     plan: (shape, { taskBytes }, signal) => plan(session, shape, taskBytes, signal),
-    read: (job, signal) => read(session, options, job, signal),
+    read: (job, signal) => read(session, options, job, signal, from),
     parts: async () => [{}],
     scan: (job, signal) => scan(session, options, job, signal),
     [Symbol.asyncDispose]: async () => {},
@@ -108,10 +112,10 @@ async function sampledIds(session: Session, shape: Shape, size: number, signal: 
   return [];
 }
 
-async function* read(session: Session, options: OpenOptions, job: ReadJob, signal: AbortSignal): AsyncGenerator<Batch> {
+async function* read(session: Session, options: OpenOptions, job: ReadJob, signal: AbortSignal, from?: Time): AsyncGenerator<Batch> {
   const { shape, task } = job;
   let sequence = job.sequence;
-  const find = { filter: filterOf(task, job.after, job.where), sorted: true, what: `reading ${task.id}` };
+  const find = { filter: filterOf(task, job.after, job.where), sorted: true, what: `reading ${task.id}`, ...(from && { from }) };
   for await (const documents of replies(session, shape, find, options, signal)) {
     for (const part of cut(documents, options)) {
       const cursor = exactIdText(part.documents.at(-1)!);

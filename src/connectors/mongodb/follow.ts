@@ -1,0 +1,160 @@
+import type { Change, FollowJob, LogChanges, LogMessage, LogPlace, Shape } from '../../contract.js';
+import { DsyncError } from '../../errors.js';
+import { changeOf, isOfDocument, type ChangeEvent, type Named } from './events.js';
+import { parseSpot, spellSpot, type Spot } from './places.js';
+import type { Heard, Listener } from './stream.js';
+
+export interface FollowPorts {
+  /** Listens to these collections from the job's place on. */
+  readonly listen: (job: FollowJob, signal: AbortSignal) => Promise<Listener>;
+  /** The document of this key (`{_id: …}`) as it is now; undefined where there is none. */
+  readonly find: (shape: Shape, key: Buffer, signal: AbortSignal) => Promise<Buffer | undefined>;
+}
+
+/** After so long without a message the caller hears how far the log was read. */
+const quietMilliseconds = 500;
+/** Of a change, beside its document. */
+const overhead = 256;
+
+export async function* follow(job: FollowJob, ports: FollowPorts, signal: AbortSignal): AsyncGenerator<LogMessage, void, undefined> {
+  const listener = await ports.listen(job, signal), follower = new Follower(job, ports, signal);
+  try {
+    for (;;) {
+      const { heard, complete } = await listener.next(signal);
+      for (const one of heard) yield* follower.hear(one);
+      yield* follower.rest(complete);
+    }
+  } finally {
+    listener.close();
+  }
+}
+
+interface Pending { readonly heard: Heard; readonly shape: Shape }
+
+/** Turns events into messages. Changes are told at once, and counted from the last place between two transactions. */
+class Follower {
+  readonly #job: FollowJob;
+  readonly #ports: FollowPorts;
+  readonly #signal: AbortSignal;
+  readonly #shapes: ReadonlyMap<string, Shape>;
+  readonly #announced = new Set<Shape>();
+  /** Everything up to here was told, or is about to be. */
+  #base: Spot | undefined;
+  #position: string;
+  /** Changes since then, and how many of the next ones the caller has already. */
+  #since = 0;
+  #skip: number;
+  #out: Pending[] = [];
+  #bytes = 0;
+  #at = 0;
+  #told: LogPlace;
+  #lastMessage = performance.now();
+
+  constructor(job: FollowJob, ports: FollowPorts, signal: AbortSignal) {
+    [this.#job, this.#ports, this.#signal] = [job, ports, signal];
+    this.#shapes = new Map(job.shapes.map((shape) => [nameOf({ database: shape.schema!, collection: shape.name }), shape]));
+    this.#position = job.from.position;
+    this.#skip = isCountedAlone(job.from) ? job.from.changes : 0;
+    this.#told = job.from;
+  }
+
+  async *hear(heard: Heard): AsyncGenerator<LogMessage> {
+    const { event, after } = heard;
+    this.#reach(after);
+    this.#at = event.at;
+    if (!isOfDocument(event)) return yield* this.#definition(event);
+    const shape = this.#shapeOf(event.on);
+    if (!shape) return;
+    if (!this.#announced.has(shape)) yield* this.#announce(shape, false);
+    this.#since++;
+    if (this.#skip > 0) {
+      this.#skip--;
+      return;
+    }
+    this.#out.push({ heard, shape });
+    this.#bytes += event.bytes + overhead;
+    if (this.#bytes >= this.#job.bytes) yield* this.#flush();
+  }
+
+  /** A reply was heard to its end. */
+  async *rest(complete: Spot | undefined): AsyncGenerator<LogMessage> {
+    yield* this.#flush();
+    if (!complete) return;
+    this.#reach(complete);
+    const isNew = this.#position !== this.#told.position || this.#since !== this.#told.changes;
+    // What was told in a transaction is whole now: that is said at once.
+    if (isNew && (this.#told.changes > 0 || performance.now() - this.#lastMessage >= quietMilliseconds)) yield this.#place();
+  }
+
+  #reach(spot: Spot): void {
+    if (spot === this.#base) return;
+    this.#base = spot;
+    this.#position = spellSpot(spot);
+    this.#since = 0;
+  }
+
+  async *#announce(shape: Shape, changed: boolean): AsyncGenerator<LogMessage> {
+    yield* this.#flush();
+    this.#announced.add(shape);
+    yield { kind: 'shape', shape, changed };
+  }
+
+  async *#flush(): AsyncGenerator<LogMessage> {
+    if (this.#out.length === 0) return;
+    const pending = this.#out, bytes = this.#bytes, changes: Change[] = [];
+    [this.#out, this.#bytes] = [[], 0];
+    const { place, at } = this.#place();
+    for (const one of pending) {
+      const change = changeOf(await this.#whole(one), one.shape);
+      if (change) changes.push(change);
+    }
+    yield changes.length > 0 ? { kind: 'changes', changes, place, bytes, at } satisfies LogChanges : { kind: 'position', place, at };
+  }
+
+  #place(): Extract<LogMessage, { kind: 'position' }> {
+    this.#told = { position: this.#position, changes: this.#since };
+    this.#lastMessage = performance.now();
+    return { kind: 'position', place: this.#told, at: this.#at };
+  }
+
+  /** The document of an event that was too large to bring it. */
+  async #whole({ heard: { event, bare }, shape }: Pending): Promise<ChangeEvent> {
+    if (!bare || event.kind === 'delete') return event;
+    if (!event.key) throw new DsyncError('data', `an event of ${shape.namespace} does not tell of which document`, { namespace: shape.namespace });
+    const document = await this.#ports.find(shape, event.key, this.#signal);
+    return { ...event, ...(document && { document }) };
+  }
+
+  // --- collections come and go ---------------------------------------------
+
+  /** The caller is told of a chosen collection that is another one from here on. A stream that this ends is not opened again. */
+  async *#definition(event: ChangeEvent): AsyncGenerator<LogMessage> {
+    const concerned = this.#concerned(event);
+    for (const shape of concerned) yield* this.#announce(shape, true);
+    if (event.kind !== 'invalidate') return;
+    const { namespace } = concerned[0] ?? this.#job.shapes[0]!;
+    throw new DsyncError('waiting', `${namespace} was dropped or renamed in the source, which ended its log; everything before that was told`, { namespace, remedy: 'start over with a new run: dsync cleanup, then dsync sync --live' });
+  }
+
+  #concerned({ kind, on, to }: ChangeEvent): readonly Shape[] {
+    switch (kind) {
+      case 'drop': case 'rename': return [this.#shapeOf(on), to && this.#shapeOf(to)].filter((shape) => shape !== undefined);
+      case 'dropDatabase': return this.#job.shapes.filter(({ schema }) => on === undefined || schema === on.database);
+      case 'invalidate': return on || this.#job.shapes.length === 1 ? [this.#shapeOf(on)].filter((shape) => shape !== undefined) : [];
+      default: return [];
+    }
+  }
+
+  #shapeOf(named: Named | undefined): Shape | undefined {
+    return named ? this.#shapes.get(nameOf(named)) : this.#job.shapes.length === 1 ? this.#job.shapes[0] : undefined;
+  }
+}
+
+/** Changes of several streams come in another order the next time: they are all told again, which ends the same. */
+function isCountedAlone({ position }: LogPlace): boolean {
+  return parseSpot(position).process === undefined;
+}
+
+function nameOf({ database, collection }: Named): string {
+  return JSON.stringify([database, collection]);
+}
