@@ -30,6 +30,8 @@ export const flags = {
   publication: { spelling: '--publication <name>', meaning: 'PostgreSQL, with --live: follow this publication, which stays when the run goes (default: one that dsync makes and drops)' },
   failoverSlot: { spelling: '--failover-slot', meaning: 'PostgreSQL 17, with --live: make a slot that standbys take over', usual: 'false' },
   maxRetained: { spelling: '--max-retained <size>', meaning: 'PostgreSQL, with --live: stop (7) before the source keeps more of its log than this for the run, such as 50GB' },
+  schema: { spelling: '--schema <way>', meaning: 'what becomes of indexes, constraints, defaults and comments: create, check (compare with what stands) or none', usual: 'create' },
+  views: { spelling: '--views <way>', meaning: 'what becomes of views: definition (made where the engine is the same, else told) or skip', usual: 'definition' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },
@@ -41,6 +43,7 @@ export type SettingName = keyof typeof flags;
 export const selectionFlags = ['namespaces', 'exclude', 'where'] as const satisfies readonly SettingName[];
 export const paceFlags = ['concurrency', 'memory', 'batchSize', 'rateLimit'] as const satisfies readonly SettingName[];
 export const logFlags = ['slot', 'publication', 'failoverSlot', 'maxRetained'] as const satisfies readonly SettingName[];
+export const schemaFlags = ['schema', 'views'] as const satisfies readonly SettingName[];
 const commonFlags = ['state', 'logLevel', 'logFile', 'json'] as const satisfies readonly SettingName[];
 
 /** Adds these flags to a command, and those that every command has. */

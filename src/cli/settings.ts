@@ -26,6 +26,8 @@ export const settingsSchema = z.strictObject({
   publication: z.string().min(1).describe(flags.publication.meaning),
   failoverSlot: z.boolean().describe(flags.failoverSlot.meaning),
   maxRetained: read(sizeOf, 'a size such as 50GB').describe(flags.maxRetained.meaning),
+  schema: z.enum(['create', 'check', 'none']).describe(flags.schema.meaning),
+  views: z.enum(['definition', 'skip']).describe(flags.views.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
   logFile: z.string().min(1).describe(flags.logFile.meaning),
@@ -37,7 +39,7 @@ export type Settings = z.output<typeof settingsSchema>;
 /** What holds where neither a flag nor the file says otherwise. */
 export const defaults = {
   namespaces: [], exclude: [], where: {}, acceptLoss: [],
-  existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, verifyWith: flags.verifyWith.usual, live: false, json: false,
+  existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, verifyWith: flags.verifyWith.usual, live: false, schema: flags.schema.usual, views: flags.views.usual, json: false,
 } as const satisfies Settings;
 
 /** Settings as text, given by a flag or in the file; a number counts as its digits. */

@@ -1,4 +1,4 @@
-import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, StateStore, VerifyWith } from '../contract.js';
+import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, PlannedObject, StateStore, VerifyWith } from '../contract.js';
 import type { RateLimit } from '../destination/limit.js';
 
 /** What a run needs to know, all parsed. URLs hold their passwords: this object is never printed, logged or stored. */
@@ -30,6 +30,9 @@ export interface RunConfig {
   readonly failoverSlot?: boolean;
   /** A live run stops before the source keeps more of its log than this for it. */
   readonly maxRetainedBytes?: number;
+  /** What becomes of indexes, constraints, defaults and comments: made, compared with what stands, or left. */
+  readonly schema: 'create' | 'check' | 'none';
+  readonly views: 'definition' | 'skip';
 }
 
 /** What a command is given besides its configuration. */
@@ -84,6 +87,7 @@ export interface PlanReport {
   readonly destination: string;
   readonly findings: readonly EndFinding[];
   readonly namespaces: readonly PlannedNamespace[];
+  readonly views: readonly PlannedObject[];
 }
 
 export interface PlannedNamespace extends Agreed {
@@ -94,4 +98,7 @@ export interface PlannedNamespace extends Agreed {
   readonly columns: readonly {
     readonly name: string; readonly from: string; readonly to: string; readonly level: 'exact' | 'reshaped' | 'lossy'; readonly note?: string;
   }[];
+  /** What makes the bare table, and what is made besides. */
+  readonly statements: readonly string[];
+  readonly objects: readonly PlannedObject[];
 }

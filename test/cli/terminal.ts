@@ -77,7 +77,7 @@ export const well: Actions = {
     ports.store.update(state.run, { status: 'done' });
     return report({ run: state.run });
   },
-  plan: async () => ({ source: 'SQLite 3.45', destination: 'SQLite 3.45', findings: [], namespaces: [] }),
+  plan: async () => ({ source: 'SQLite 3.45', destination: 'SQLite 3.45', findings: [], namespaces: [], views: [] }),
   verifyOnly: async () => report({ run: '' }),
   doctor: async () => [],
   cleanup: async (state, _config, ports) => ports.store.remove(state.run),

@@ -6,6 +6,7 @@ import { checkSource } from './check.js';
 import { lostAs } from './faults.js';
 import { identityOf } from './identity.js';
 import { changeLog } from './log.js';
+import { readObjects } from './schema.js';
 import { connect, type Session } from './session.js';
 import { sourceSettings } from './settings.js';
 import { openSnapshot } from './snapshot.js';
@@ -39,6 +40,7 @@ export async function openSource(address: Address, options: OpenOptions): Promis
       const selected = selects(selection);
       return (await shapesOf(signal)).filter((shape) => !isOwn(shape.name) && selected(shape.namespace)).sort(byNamespace);
     },
+    objects: (shapes, signal) => readObjects(control, shapes, signal),
     formats: () => ['delimited', 'values'],
     snapshot,
     log: changeLog({ control, identity: (signal) => identityOf(control, address.database, signal), open: (signal) => open(signal).catch(lostAs('source-lost')), snapshot }),

@@ -5,6 +5,7 @@ import { checkSource } from './check.js';
 import { identity } from './identity.js';
 import { openLog } from './log.js';
 import type { Login } from './login.js';
+import { readObjects } from './schema.js';
 import { Session } from './session.js';
 import { freeze, openSnapshot } from './snapshot.js';
 import { isBinarySafe } from './types.js';
@@ -23,6 +24,7 @@ export async function openSource(login: Login, options: OpenOptions): Promise<So
       const names = (await tableNames(session, signal)).filter(({ schema, name }) => selected(`${schema}.${name}`));
       return (await describe(session, names, signal)).map(({ shape }) => shape);
     },
+    objects: (shapes, signal) => readObjects(session, shapes, signal),
     formats: (mapping) => (session.serverEncoding === 'UTF8' && isBinary(mapping) ? ['pg-binary', 'delimited', 'values'] : ['delimited', 'values']),
     log,
     snapshot: (_shapes, signal) => openSnapshot(session, login, options, freeze, signal),
