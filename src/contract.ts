@@ -94,6 +94,8 @@ export interface Mapping {
   readonly existed: boolean;
   /** No key: the rows go to a staging table that is swapped in when the one task is done. */
   readonly staged: boolean;
+  /** What the table is made with, besides columns and key; absent where nothing more is made. */
+  readonly objects?: TableObjects;
 }
 
 /**
@@ -111,6 +113,138 @@ export type Rows =
   | { readonly format: 'values'; readonly rows: readonly Row[] }
   | { readonly format: 'delimited' | 'pg-binary'; readonly bytes: Uint8Array }
   | { readonly format: 'bson'; readonly documents: readonly Uint8Array[] };
+
+// --- schema objects ------------------------------------------------------
+
+/**
+ * What a source table has besides its columns, NOT NULL and key. Expressions and `native` are the source engine's own SQL: a
+ * destination of the same engine takes them as they are, another one what it can translate (docs/schema.md). Plain data.
+ */
+export interface TableObjects {
+  readonly namespace: string;
+  readonly engine: string;
+  readonly comment?: string;
+  /** Only the columns that have something to tell. */
+  readonly columns: readonly ColumnObjects[];
+  /** Without the primary key. */
+  readonly indexes: readonly IndexObject[];
+  readonly foreignKeys: readonly ForeignKeyObject[];
+  readonly checks: readonly CheckObject[];
+  /** What only its own engine makes, and what it is called there: how the table is stored, its primary key's own name. */
+  readonly native: Readonly<Record<string, string>>;
+  /** Parts that the table is divided into, each after its parent. */
+  readonly partitions: readonly PartitionObject[];
+  /** What is named but never made: triggers, policies, … */
+  readonly others: readonly OtherObject[];
+}
+
+export interface ColumnObjects {
+  readonly name: string;
+  readonly comment?: string;
+  readonly default?: string;
+  /** MySQL's `ON UPDATE CURRENT_TIMESTAMP`. */
+  readonly onUpdate?: string;
+  readonly collation?: string;
+  /** `position`: where the column stands among all of the table. */
+  readonly generated?: { readonly expression: string; readonly stored: boolean; readonly native: string; readonly nullable: boolean; readonly position: number };
+  readonly identity?: IdentityObject;
+  /** The rest of the column's definition after its type, where the engine has more words than these. */
+  readonly native?: string;
+}
+
+export interface IdentityObject {
+  /** `serial`: a default that asks a sequence. */
+  readonly kind: 'always' | 'by-default' | 'serial' | 'auto';
+  /** The number that comes next, in digits, when the objects were read; absent where it can't be told. */
+  readonly next?: string;
+  readonly increment?: string;
+  readonly sequence?: { readonly schema: string; readonly name: string; readonly definition: string; readonly owned: boolean };
+}
+
+export interface IndexPart {
+  /** Absent for an expression. */
+  readonly column?: string;
+  readonly expression?: string;
+  readonly descending?: boolean;
+  /** Only so many characters, or bytes, of the column. */
+  readonly length?: number;
+}
+
+export interface IndexObject {
+  readonly name: string;
+  readonly unique: boolean;
+  /** A constraint of the table rather than an index of its own. */
+  readonly constraint?: boolean;
+  readonly parts: readonly IndexPart[];
+  readonly where?: string;
+  /** `btree`, `hash`, `gin`, `fulltext`, `spatial`, …, in small letters. */
+  readonly method: string;
+  readonly include?: readonly string[];
+  /** What follows the name in its own engine. */
+  readonly definition?: string;
+  readonly native: string;
+}
+
+export type ReferenceAction = 'no action' | 'restrict' | 'cascade' | 'set null' | 'set default';
+
+export interface ForeignKeyObject {
+  readonly name: string;
+  readonly columns: readonly string[];
+  readonly references: { readonly namespace: string; readonly columns: readonly string[] };
+  /** Where the table to which it refers has gone; absent if it is not copied. */
+  readonly to?: Pick<Shape, 'schema' | 'name'> & { readonly columns: readonly string[] };
+  readonly onUpdate: ReferenceAction;
+  readonly onDelete: ReferenceAction;
+  /** What follows the actions in its own engine: MATCH, DEFERRABLE, NOT VALID. */
+  readonly suffix?: string;
+  readonly native: string;
+}
+
+export interface CheckObject { readonly name: string; readonly expression: string; /** What follows the name in its own engine. */ readonly definition?: string; readonly native: string }
+export interface PartitionObject { readonly schema: string; readonly name: string; readonly parent?: string; readonly bound: string; readonly by?: string }
+export interface OtherObject { readonly kind: string; readonly name: string; readonly native: string }
+
+export interface ViewObject {
+  readonly namespace: string;
+  readonly schema?: string;
+  readonly name: string;
+  readonly engine: string;
+  readonly materialized: boolean;
+  /** The query, with the names of the source. */
+  readonly definition: string;
+  readonly native: string;
+}
+
+export interface SchemaObjects { readonly tables: readonly TableObjects[]; readonly views: readonly ViewObject[] }
+
+/** `table`: stands from the start. Then, when all rows are there and mended: indexes, constraints, and what closes (defaults, comments, the next numbers). */
+export type ObjectStage = 'table' | 'index' | 'unique' | 'check' | 'foreign-key' | 'end' | 'view' | 'none';
+
+/** What a destination makes of one object; with `stage: 'none'` nothing, `note` says why, and `sql` is absent. */
+export interface PlannedObject {
+  readonly stage: ObjectStage;
+  /** `index`, `unique`, `foreign key`, `check`, `default`, `trigger`, … */
+  readonly kind: string;
+  /** As it is called at the destination. */
+  readonly name: string;
+  readonly sql?: string;
+  /** A query that finds a row where the object can't be made: asked first. */
+  readonly proof?: string;
+  /** What is not the same, or why it is not made. */
+  readonly note?: string;
+  /** The object in the source's own words. */
+  readonly native: string;
+}
+
+/** How many letters a name may have, and among which others an index's, or a constraint's, must be the only one. */
+export interface NameRules {
+  readonly longest: number;
+  readonly unit: 'bytes' | 'characters';
+  readonly indexes: 'schema' | 'table';
+  readonly constraints: 'schema' | 'table';
+  /** Names that differ in letter case only are the same. */
+  readonly ignoresCase: boolean;
+}
 
 // --- selection and plan --------------------------------------------------
 
@@ -242,6 +376,8 @@ export interface Source extends AsyncDisposable {
   check(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]>;
   /** All tables or collections that the selection matches, sorted by namespace; dsync's own (`_dsync…`) are never among them. */
   shapes(selection: Selection, signal: AbortSignal): Promise<readonly Shape[]>;
+  /** What these tables have besides columns and keys, and the views beside them. Absent where there is nothing of the kind. */
+  objects?(shapes: readonly Shape[], signal: AbortSignal): Promise<SchemaObjects>;
   /** Formats that it can emit for this mapping, best first; always ends with `values`, or `bson` for documents. */
   formats(mapping: Mapping): readonly Format[];
   /** Absent where the database keeps no log of its changes. */
@@ -564,8 +700,9 @@ export interface Destination extends AsyncDisposable {
   /**
    * The table that will take the rows of `source`: the one that stands there, if it fits, or the one that `prepare` would make.
    * Fails with `refused` where an existing table does not fit or a type has no counterpart; the message names each column.
+   * `objects`: what a table that is made gets besides; columns that it computes by itself are then left out of the mapping.
    */
-  adapt(source: Shape, target: Target, signal: AbortSignal): Promise<Mapping>;
+  adapt(source: Shape, target: Target, signal: AbortSignal, objects?: TableObjects): Promise<Mapping>;
   /** Does the target hold any row? */
   holdsRows(target: Shape, signal: AbortSignal): Promise<boolean>;
   /** Formats that `write` takes for this mapping, best first. */
@@ -613,6 +750,26 @@ export interface Destination extends AsyncDisposable {
    * largest key, and the sequences that stand alone. Absent where the database has nothing of the kind.
    */
   setSequences?(mappings: readonly Mapping[], sequences: readonly Sequence[], signal: AbortSignal): Promise<readonly SequenceSet[]>;
+  /** Names that tables, indexes and constraints may have; absent with `objects`. */
+  readonly names?: NameRules;
+  /**
+   * What becomes of the objects of a mapping's table, in the order in which they are made. Looks at nothing. Absent where
+   * only tables are made.
+   */
+  objects?(mapping: Mapping): readonly PlannedObject[];
+  /** What becomes of a view; the run's mappings tell where its tables went. */
+  view?(view: ViewObject, target: Target, mappings: readonly Mapping[]): PlannedObject;
+  /** The statements that make the bare table, for people. */
+  createStatements?(mapping: Mapping): readonly string[];
+  /**
+   * Makes what does not stand yet of these, one after the other. What the server refuses is told as a finding with the
+   * statement, and the others are made. `mapping` is absent for views.
+   */
+  build?(run: string, mapping: Mapping | undefined, objects: readonly PlannedObject[], signal: AbortSignal): Promise<readonly Finding[]>;
+  /** Takes away those of these constraints that an interrupted process has made: rows are to be mended first. */
+  release?(run: string, mapping: Mapping, objects: readonly PlannedObject[], signal: AbortSignal): Promise<void>;
+  /** The objects of tables that stand here, as `Source.objects` tells them. */
+  standing?(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly TableObjects[]>;
   /** Removes all that dsync keeps here for a run, staging tables of `mappings` included, and `_dsync` with the last one. */
   forget(run: string, mappings: readonly Mapping[], signal: AbortSignal): Promise<void>;
 }

@@ -33,6 +33,8 @@ export const flags = {
   onDdl: { spelling: '--on-ddl <way>', meaning: 'what a live run does where a table changes its shape: stop, apply (added, dropped and widened columns, new tables) or ignore (new columns are not taken)', usual: 'stop' },
   mode: { spelling: '--mode <mode>', meaning: 'copy, live (the same as --live), or changes: what changed since --from, in tables that were copied by other means', usual: 'copy' },
   from: { spelling: '--from <position>', meaning: "with --mode changes: where in the source's log the copy stands (an LSN, a GTID set, or file:offset)" },
+  schema: { spelling: '--schema <way>', meaning: 'what becomes of indexes, constraints, defaults and comments: create, check (compare with what stands) or none', usual: 'create' },
+  views: { spelling: '--views <way>', meaning: 'what becomes of views: definition (made where the engine is the same, else told) or skip', usual: 'definition' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },
@@ -44,6 +46,7 @@ export type SettingName = keyof typeof flags;
 export const selectionFlags = ['namespaces', 'exclude', 'where'] as const satisfies readonly SettingName[];
 export const paceFlags = ['concurrency', 'memory', 'batchSize', 'rateLimit'] as const satisfies readonly SettingName[];
 export const logFlags = ['slot', 'publication', 'failoverSlot', 'maxRetained'] as const satisfies readonly SettingName[];
+export const schemaFlags = ['schema', 'views'] as const satisfies readonly SettingName[];
 const commonFlags = ['state', 'logLevel', 'logFile', 'json'] as const satisfies readonly SettingName[];
 
 /** Adds these flags to a command, and those that every command has. */

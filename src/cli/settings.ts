@@ -29,6 +29,8 @@ export const settingsSchema = z.strictObject({
   onDdl: z.enum(['stop', 'apply', 'ignore']).describe(flags.onDdl.meaning),
   mode: z.enum(['copy', 'live', 'changes']).describe(flags.mode.meaning),
   from: z.string().min(1).describe(flags.from.meaning),
+  schema: z.enum(['create', 'check', 'none']).describe(flags.schema.meaning),
+  views: z.enum(['definition', 'skip']).describe(flags.views.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
   logFile: z.string().min(1).describe(flags.logFile.meaning),
@@ -40,7 +42,7 @@ export type Settings = z.output<typeof settingsSchema>;
 /** What holds where neither a flag nor the file says otherwise. */
 export const defaults = {
   namespaces: [], exclude: [], where: {}, acceptLoss: [],
-  existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, verifyWith: flags.verifyWith.usual, live: false, onDdl: flags.onDdl.usual, json: false,
+  existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, verifyWith: flags.verifyWith.usual, live: false, onDdl: flags.onDdl.usual, schema: flags.schema.usual, views: flags.views.usual, json: false,
 } as const satisfies Settings;
 
 /** Settings as text, given by a flag or in the file; a number counts as its digits. */

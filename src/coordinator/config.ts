@@ -1,4 +1,4 @@
-import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, Position, StateStore, VerifyWith } from '../contract.js';
+import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, PlannedObject, Position, StateStore, VerifyWith } from '../contract.js';
 import type { RateLimit } from '../destination/limit.js';
 import type { CutoverReport } from './cutover.js';
 
@@ -35,6 +35,9 @@ export interface RunConfig {
   readonly onDdl: OnDdl;
   /** The tables were copied by other means: nothing is copied or compared, and what happened from here on is applied. With `live`. */
   readonly from?: Position;
+  /** What becomes of indexes, constraints, defaults and comments: made, compared with what stands, or left. */
+  readonly schema: 'create' | 'check' | 'none';
+  readonly views: 'definition' | 'skip';
 }
 
 export type OnDdl = 'stop' | 'apply' | 'ignore';
@@ -93,6 +96,7 @@ export interface PlanReport {
   readonly destination: string;
   readonly findings: readonly EndFinding[];
   readonly namespaces: readonly PlannedNamespace[];
+  readonly views: readonly PlannedObject[];
 }
 
 export interface PlannedNamespace extends Agreed {
@@ -103,4 +107,7 @@ export interface PlannedNamespace extends Agreed {
   readonly columns: readonly {
     readonly name: string; readonly from: string; readonly to: string; readonly level: 'exact' | 'reshaped' | 'lossy'; readonly note?: string;
   }[];
+  /** What makes the bare table, and what is made besides. */
+  readonly statements: readonly string[];
+  readonly objects: readonly PlannedObject[];
 }

@@ -6,6 +6,7 @@ import type { CopyJob, CopyTable } from './copy.js';
 import { logOf } from './ends.js';
 import { verifyRun } from './prove.js';
 import { copyTables, enter, type Run, type Work } from './run.js';
+import { buildObjects, releaseObjects } from './schema.js';
 import { agreementOf } from './tables.js';
 
 const megabyte = 1 << 20;
@@ -30,7 +31,9 @@ export async function runInOneMoment(run: Run): Promise<void> {
   const works = worksOf(run, far);
   await copyAll(run, works, snapshot, number);
   await finishAll(run, works);
+  await releaseObjects(run, works.filter(({ stale }) => stale).map(({ mapping }) => mapping));
   await verifyRun(run, works, snapshot);
+  await buildObjects(run);
 }
 
 /** A live run's moment is a place in the log as well, which the source keeps from then on. */

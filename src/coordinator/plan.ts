@@ -3,10 +3,11 @@ import { DsyncError } from '../errors.js';
 import type { EndFinding, PlannedNamespace, PlanReport, Ports, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import { liveFindings } from './forecast.js';
-import { filtersOf, targetsOf } from './route.js';
+import { filtersOf } from './route.js';
 import { tasksOf } from './moment.js';
 import { selectedShapes, withEnds } from './sync.js';
-import { adaptAll, agreedOf, agreementOf } from './tables.js';
+import { adaptTables } from './schema.js';
+import { agreedOf, agreementOf } from './tables.js';
 
 /** All that a sync would do, read from both ends; changes nothing. Losses are listed, not refused. */
 export async function plan(config: RunConfig, ports: Ports): Promise<PlanReport> {
@@ -14,10 +15,10 @@ export async function plan(config: RunConfig, ports: Ports): Promise<PlanReport>
     const { signal } = ports;
     const shapes = await selectedShapes(config, source, signal);
     const where = filtersOf(config.where, shapes);
-    const mappings = await adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, signal);
+    const { mappings, views, findings: told } = await adaptTables(config, source, destination, shapes, signal);
     const findings = [
       ...(await source.check(shapes, signal)).map((finding): EndFinding => ({ end: 'source', finding })),
-      ...(await destination.check(mappings, signal)).map((finding): EndFinding => ({ end: 'destination', finding })),
+      ...[...await destination.check(mappings, signal), ...told].map((finding): EndFinding => ({ end: 'destination', finding })),
     ];
     await using snapshot = await source.snapshot(shapes, signal);
     const namespaces: PlannedNamespace[] = [];
@@ -27,9 +28,10 @@ export async function plan(config: RunConfig, ports: Ports): Promise<PlanReport>
         ...agreedOf(mapping, agreementOf(mapping, source, destination)),
         existed: mapping.existed, tasks: tasks.length, estimatedRows: mapping.source.estimatedRows, estimatedBytes: mapping.source.estimatedBytes,
         columns: mapping.source.columns.map((column, i) => ({ name: column.name, from: column.native, to: mapping.target.columns[i].native, ...mapping.fidelity[i] })),
+        statements: mapping.existed ? [] : destination.createStatements?.(mapping) ?? [], objects: destination.objects?.(mapping) ?? [],
       });
     }
-    return { source: source.version, destination: destination.version, findings, namespaces };
+    return { source: source.version, destination: destination.version, findings, namespaces, views };
   });
 }
 
@@ -52,9 +54,9 @@ export async function doctor(config: Omit<RunConfig, 'destination'> & { readonly
     const shapes = source ? await guarded('source', () => selectedShapes(config, source, ports.signal)) : undefined;
     if (source && shapes) tell('source', await source.check(shapes, ports.signal));
     if (source && shapes && config.live) tell('source', await guarded('source', () => liveFindings(source, shapes, config, ports.signal)) ?? []);
-    const mappings = source && shapes && destination
-      ? await guarded('destination', () => adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, ports.signal)) : undefined;
-    if (destination) tell('destination', await destination.check(mappings ?? [], ports.signal));
+    const adapted = source && shapes && destination
+      ? await guarded('destination', () => adaptTables(config, source, destination, shapes, ports.signal)) : undefined;
+    if (destination) tell('destination', [...await destination.check(adapted?.mappings ?? [], ports.signal), ...adapted?.findings ?? []]);
     return findings;
   } finally {
     await source?.[Symbol.asyncDispose]();

@@ -11,9 +11,10 @@ import { otherEnd, throughLosses } from './losses.js';
 import { runInOneMoment } from './moment.js';
 import { notComparable, notYet, unreadable } from './prove.js';
 import { withinRetained } from './retained.js';
-import { filtersOf, selectionOf, targetsOf } from './route.js';
+import { filtersOf, selectionOf } from './route.js';
 import type { Run } from './run.js';
-import { adaptAll, agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
+import { adaptTables, objectFindings } from './schema.js';
+import { agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
 import { tallying, type Tally } from './tally.js';
 import { telling } from './vitals.js';
 
@@ -49,6 +50,7 @@ export async function resume(state: RunState, config: RunConfig, ports: Ports): 
     if (state.phase !== 'follow') await refuseOtherShapes(state, config, source, ports.signal);
     if (state.moments.length > 0 && !(await destination.progress(state.run, ports.signal))) throw vanished(state.run);
     announce(state.mappings, inner, source, destination);
+    report('destination', state.mappings.flatMap((mapping) => objectFindings(mapping, destination.objects?.(mapping) ?? [], config.live)), inner);
     inner.store.update(state.run, { status: 'running', config: inner.storedConfig });
     return goOn(runOf(state, config, inner, source, destination), tally, state.phase);
   });
@@ -61,9 +63,9 @@ export async function resume(state: RunState, config: RunConfig, ports: Ports): 
 export async function check(config: RunConfig, ports: Ports, source: Source, destination: Destination): Promise<readonly Mapping[]> {
   const shapes = await selectedShapes(config, source, ports.signal);
   filtersOf(config.where, shapes);
-  const mappings = await adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, ports.signal);
+  const { mappings, findings } = await adaptTables(config, source, destination, shapes, ports.signal);
   report('source', await source.check(shapes, ports.signal), ports);
-  report('destination', await destination.check(mappings, ports.signal), ports);
+  report('destination', [...await destination.check(mappings, ports.signal), ...findings], ports);
   if (config.live) await checkLive(config, ports, source, destination, shapes);
   if (config.from !== undefined) refuseToBegin(mappings, config.from, logOf(source));
   refuseLosses(mappings, config.acceptLoss);
@@ -226,15 +228,18 @@ async function refuseOtherEnds(state: RunState, source: Source, destination: Des
 
 async function refuseOtherShapes(state: RunState, config: RunConfig, source: Source, signal: AbortSignal): Promise<void> {
   const now = new Map((await selectedShapes(config, source, signal)).map((shape) => [shape.namespace, shape]));
-  const changed = state.mappings.filter(({ source: then }) => !sameColumns(then, now.get(then.namespace))).map((mapping) => mapping.source.namespace);
+  const changed = state.mappings.filter((mapping) => !sameColumns(mapping, now.get(mapping.source.namespace))).map((mapping) => mapping.source.namespace);
   if (changed.length === 0) return;
   throw new DsyncError('refused', `the source's ${changed.join(', ')} changed shape (or vanished) since run ${state.run} began`, {
     remedy: `undo the change and resume, or forget this run ('dsync cleanup ${state.run}') and start over`,
   });
 }
 
-function sameColumns(then: Shape, now: Shape | undefined): boolean {
-  const columns = (shape: Shape) => JSON.stringify([shape.columns.map(({ name, native }) => [name, native]), shape.key]);
+/** Columns that the destination computes by itself are no part of the run. */
+function sameColumns({ source: then, objects }: Mapping, now: Shape | undefined): boolean {
+  const known = new Set(then.columns.map(({ name }) => name));
+  const computed = new Set(objects?.columns.flatMap(({ name, generated }) => (generated && !known.has(name) ? [name] : [])));
+  const columns = (shape: Shape) => JSON.stringify([shape.columns.filter(({ name }) => !computed.has(name)).map(({ name, native }) => [name, native]), shape.key.map((i) => shape.columns[i].name)]);
   return now !== undefined && columns(then) === columns(now);
 }
 

@@ -61,7 +61,7 @@ describe('the exit status', () => {
   ] as const)('of a doctor that finds %j is %i', async (levels, status) => {
     const findings = levels.map((level) => ({ end: 'source' as const, finding: { level, code: 'x', message: 'wal_level is replica', remedy: 'ALTER SYSTEM SET wal_level = logical;' } }));
     expect((await type(['doctor', ends[0]], { actions: { doctor: async () => findings } })).status).toBe(status);
-    expect((await type(['plan', ...ends], { actions: { plan: async () => ({ source: 'a', destination: 'b', namespaces: [], findings }) } })).status).toBe(status);
+    expect((await type(['plan', ...ends], { actions: { plan: async () => ({ source: 'a', destination: 'b', namespaces: [], views: [], findings }) } })).status).toBe(status);
   });
 
   test('of a doctor is that of the error it found', async () => {
@@ -395,7 +395,7 @@ describe('plan', () => {
     const { stdout } = await type(['plan', ...ends], { actions: { plan: async () => ({
       source: 'PostgreSQL 18.0', destination: 'MySQL 9.7', findings: [{ end: 'destination', finding: { level: 'warning', code: 'x', message: 'local_infile is off', remedy: 'SET GLOBAL local_infile = ON;' } }],
       namespaces: [{ namespace: 'public.orders', target: 'shop.orders', format: 'delimited', sent: 'delimited', staged: false, losses: ['ts: cut'], existed: false, tasks: 3, estimatedRows: 5000, estimatedBytes: 1e6,
-        columns: [{ name: 'id', from: 'bigint', to: 'bigint', level: 'exact' }, { name: 'mood', from: 'mood', to: 'text', level: 'reshaped', note: 'kept as text' }, { name: 'ts', from: 'timestamptz', to: 'datetime(3)', level: 'lossy', note: 'cut' }] }],
+        columns: [{ name: 'id', from: 'bigint', to: 'bigint', level: 'exact' }, { name: 'mood', from: 'mood', to: 'text', level: 'reshaped', note: 'kept as text' }, { name: 'ts', from: 'timestamptz', to: 'datetime(3)', level: 'lossy', note: 'cut' }], statements: [], objects: [] }], views: [],
     }) } });
     expect(stdout).toBe(`PostgreSQL 18.0 → MySQL 9.7
   1 namespace, 3 tasks. Nothing was changed.

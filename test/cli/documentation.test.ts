@@ -40,7 +40,7 @@ describe('docs/configuration.md', () => {
     const helps = await Promise.all(commands.map(async (command) => (await type([command, '--help'])).stdout));
     const others = new Set(helps.flatMap((help) => [...help.matchAll(/^ {2}(--[a-z-]+(?: <\w+>)?)/gm)].map(([, flag]) => flag)).filter((flag) => !known.has(flag.split(' ')[0]) && flag !== '--help'));
     expect([...others].filter((flag) => !text.includes(`\`${flag}\``))).toEqual([]);
-    expect(others.size).toBe(12);
+    expect(others.size).toBe(13);
   });
 
   test('says the default state folder', () => {

@@ -69,13 +69,13 @@ describe('dsync.yaml', () => {
 describe('the configuration of a run', () => {
   test('has its defaults', async () => {
     expect(await configOf(['sqlite:/a.db', 'null:'])).toEqual({
-      source: 'sqlite:/a.db', destination: 'null:', namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 4, memoryBytes: 128e6, verify: true, verifyWith: 'auto', live: false, onDdl: 'stop',
+      source: 'sqlite:/a.db', destination: 'null:', namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 4, memoryBytes: 128e6, verify: true, verifyWith: 'auto', live: false, onDdl: 'stop', schema: 'create', views: 'definition',
     });
   });
 
   const everything: RunConfig = {
     source: 'sqlite:/a.db', destination: 'null:', namespaces: ['a.*', 'b:c'], exclude: ['a.x'], where: { 'a.y': "s = 'a: b'" }, existing: 'merge', acceptLoss: ['a.y.ts'],
-    concurrency: 2, memoryBytes: 64 * 2 ** 20, batchBytes: 4e6, batchRows: 500, rateLimit: { rows: 5000 }, verify: false, verifyWith: 'digests', live: false, onDdl: 'stop',
+    concurrency: 2, memoryBytes: 64 * 2 ** 20, batchBytes: 4e6, batchRows: 500, rateLimit: { rows: 5000 }, verify: false, verifyWith: 'digests', live: false, onDdl: 'stop', schema: 'create', views: 'definition',
   };
 
   test('is the same from flags and from the file', async () => {

@@ -78,7 +78,7 @@ export const well: Actions = {
     return report({ run: state.run });
   },
   abortCutover: async () => [],
-  plan: async () => ({ source: 'SQLite 3.45', destination: 'SQLite 3.45', findings: [], namespaces: [] }),
+  plan: async () => ({ source: 'SQLite 3.45', destination: 'SQLite 3.45', findings: [], namespaces: [], views: [] }),
   verifyOnly: async () => report({ run: '' }),
   doctor: async () => [],
   cleanup: async (state, _config, ports) => ports.store.remove(state.run),

@@ -200,7 +200,7 @@ describeWith('mongodb', 'a live run from MongoDB', () => {
     const t = database.db.collection<{ _id: number; n: number }>('t'), folder = mkdtempSync(join(tmpdir(), 'dsync-mongolog-'));
     await t.insertMany(Array.from({ length: 500 }, (_, i) => ({ _id: i, n: 0 })));
     await using store = openStore(folder);
-    const config: RunConfig = { source: database.url, destination: `sqlite:${join(folder, 'copy.db')}`, namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 1, memoryBytes: 1 << 20, batchRows: 50, verify: true, live: true, onDdl: 'stop' };
+    const config: RunConfig = { source: database.url, destination: `sqlite:${join(folder, 'copy.db')}`, namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 1, memoryBytes: 1 << 20, batchRows: 50, verify: true, live: true, onDdl: 'stop', schema: 'create', views: 'definition' };
     const events: Event[] = [];
     const ports = (stopAt: (event: Event) => boolean): Ports => {
       const stop = new AbortController();

@@ -413,13 +413,14 @@ for (const name of servers) {
       await expect(to.adapt(keyless([['v', int32]]), { name: 'older' }, signal)).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('MyISAM') });
     });
 
-    test('a standing table that does not fit is refused with every reason at once', async () => {
+    test('a standing table that does not fit is refused with every reason at once, save what it computes by itself', async () => {
       await using database = await freshDatabase(name);
       await database.query('CREATE TABLE t (a DATE, b INT GENERATED ALWAYS AS (1) STORED, d INT NOT NULL)');
       await using to = await destinationOf(database);
       const failure: Error = await to.adapt(source([['a', int32], ['b', int32], ['c', text]]), { name: 't' }, signal).then(() => { throw new Error('it fitted'); }, (error: Error) => error);
       expect(failure).toMatchObject({ code: 'refused' });
-      for (const part of ['a is date', 'b is a generated column', 'no column c', 'd has no default', 'no primary key or unique index on a']) expect(failure.message).toContain(part);
+      for (const part of ['a is date', 'no column c', 'd has no default', 'no primary key or unique index on a']) expect(failure.message).toContain(part);
+      expect(failure.message).not.toContain('b is');
     });
 
     test('the largest and smallest floats, years and bits come in as they are', async () => {

@@ -12,7 +12,7 @@ import { openStore } from '../../src/state/store.js';
 
 const config: RunConfig = {
   source: 'memory:from', destination: 'memory:to', namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [],
-  concurrency: 2, memoryBytes: 1 << 20, batchRows: 10, verify: true, live: false, onDdl: 'stop',
+  concurrency: 2, memoryBytes: 1 << 20, batchRows: 10, verify: true, live: false, onDdl: 'stop', schema: 'create', views: 'definition',
 };
 
 const shape = (name: string, key: readonly number[] = [0]): Shape => ({

@@ -25,7 +25,7 @@ describeWith('postgres18', 'a run that is stopped while it verifies', () => {
     await from.query(`CREATE TABLE t (id int PRIMARY KEY, note text); INSERT INTO t SELECT g, 'note ' || g FROM generate_series(1, 250000) g; ANALYZE t`);
     const folder = mkdtempSync(join(tmpdir(), 'dsync-verified-'));
     await using store = openStore(folder);
-    const config: RunConfig = { source: from.url, destination: `sqlite:${join(folder, 'copy.db')}`, namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 1, memoryBytes: 1 << 26, verify: true, live: false, onDdl: 'stop' };
+    const config: RunConfig = { source: from.url, destination: `sqlite:${join(folder, 'copy.db')}`, namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 1, memoryBytes: 1 << 26, verify: true, live: false, onDdl: 'stop', schema: 'create', views: 'definition' };
     const stop = new AbortController();
     const ports = (signal: AbortSignal, emit: Ports['emit']): Ports => ({ store, signal, emit, flow: 'f', storedConfig: {}, newRunId: () => 'r1' });
     const untilFirstPart = (event: Event) => { if (event.kind === 'compared' && event.parts === 1) stop.abort(new DsyncError('interrupted', 'stopped')); };

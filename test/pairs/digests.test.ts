@@ -21,7 +21,7 @@ let made = 0;
 
 async function verified(source: string, destination: string, verifyWith: VerifyWith): Promise<readonly NamespaceVerification[]> {
   await using store = openStore(join(folder, `state${made++}`));
-  const config: RunConfig = { source, destination, namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 1, memoryBytes: 1 << 26, verify: true, verifyWith, live: false, onDdl: 'stop' };
+  const config: RunConfig = { source, destination, namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 1, memoryBytes: 1 << 26, verify: true, verifyWith, live: false, onDdl: 'stop', schema: 'create', views: 'definition' };
   const report = await verifyOnly(config, { store, emit: () => {}, signal: new AbortController().signal, newRunId: () => 'r', flow: 'f', storedConfig: {} });
   return report.verification!;
 }

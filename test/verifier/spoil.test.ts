@@ -47,7 +47,7 @@ function sqlite(): End {
 }
 
 const config = (source: End, destination: End): RunConfig => ({
-  source: source.url, destination: destination.url, namespaces: ['*:*'], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 2, memoryBytes: 16 << 20, verify: true, live: false, onDdl: 'stop',
+  source: source.url, destination: destination.url, namespaces: ['*:*'], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 2, memoryBytes: 16 << 20, verify: true, live: false, onDdl: 'stop', schema: 'create', views: 'definition',
 });
 
 function portsFor(store: Ports['store']): Ports {

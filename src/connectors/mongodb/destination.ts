@@ -3,6 +3,7 @@ import { apply } from './apply.js';
 import { batchWriter } from './batches.js';
 import { checkDestination } from './check.js';
 import { identityOf } from './identity.js';
+import { build, creationOptions, names, planObjects, planView, readObjects, release } from './objects.js';
 import { progressIn } from './progress.js';
 import type { Session } from './session.js';
 import { createCollection, dropCollection, hasCollection, stagingOf, swapIn } from './staging.js';
@@ -23,7 +24,22 @@ export function mongodbDestination(session: Session): Destination {
     ...(session.database !== undefined && { defaultSchema: session.database }),
     identity: (signal) => identityOf(session, signal),
     check: (mappings, signal) => checkDestination(session, mappings, signal),
-    adapt: (source, target, signal) => collectionFor(session, source, target, signal),
+    async adapt(source, target, signal, objects) {
+      const mapping = await collectionFor(session, source, target, signal);
+      return objects && !mapping.existed ? { ...mapping, objects } : mapping;
+    },
+    names,
+    objects: planObjects,
+    view: planView,
+    async build(run, mapping, objects, signal) {
+      await progress.check(run, signal);
+      return build(session, mapping, objects, signal);
+    },
+    async release(run, mapping, objects, signal) {
+      await progress.check(run, signal);
+      await release(session, mapping, objects, signal);
+    },
+    standing: async (shapes, signal) => (await readObjects(session, shapes, signal)).tables,
     holdsRows: (target, signal) => holdsRows(session, target, signal),
     formats: (mapping) => (holdsDocuments(mapping.source) ? ['bson', 'values'] : ['values']),
     async begin(run, signal) {
@@ -39,7 +55,7 @@ export function mongodbDestination(session: Session): Destination {
         await progress.setSwapped(run, mapping.target.namespace, false, signal);
         await clear(session, place, mapping, signal);
       } else if (mapping.staged && await progress.swapped(run, mapping.target.namespace, signal)) return;
-      if (!await hasCollection(session, place, signal)) await createCollection(session, place, signal);
+      if (!await hasCollection(session, place, signal)) await createCollection(session, place, creationOptions(mapping), signal);
     },
     async write(run, batch, mapping, options, signal) {
       await progress.check(run, signal);

@@ -5,6 +5,7 @@ import { isOwn, selects } from '../../source/selection.js';
 import { decodeRows } from '../../values/bson.js';
 import { checkSource } from './check.js';
 import { identityOf } from './identity.js';
+import { readObjects } from './objects.js';
 import { exactIdText } from './frames.js';
 import { changeLog } from './log.js';
 import type { Time } from './places.js';
@@ -29,11 +30,12 @@ export function mongodbSource(session: Session, options: OpenOptions): Source {
     },
     async shapes(selection, signal) {
       const found = await collections(session, selection, signal);
-      leftOut = found.filter(({ type }) => type !== 'collection').map(leftOutFinding);
+      leftOut = found.filter(({ type }) => type !== 'collection' && type !== 'view').map(leftOutFinding);
       const limit = pLimit(options.connections);
       const shapes = await Promise.all(found.filter(({ type }) => type === 'collection').map((one) => limit(() => shapeOf(session, one, signal))));
       return shapes.sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
     },
+    objects: (shapes, signal) => readObjects(session, shapes, signal),
     formats: () => ['bson'],
     log: changeLog(session, (from) => fuzzySnapshot(session, options, from)),
     snapshot: async () => fuzzySnapshot(session, options),

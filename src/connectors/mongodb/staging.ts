@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { IndexSpecification } from 'mongodb';
+import type { Document, IndexSpecification } from 'mongodb';
 import type { Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import type { Session } from './session.js';
@@ -16,8 +16,8 @@ export async function hasCollection({ client, attempt }: Session, { database, co
   return found.some(({ name }) => name === collection);
 }
 
-export async function createCollection({ client, attempt }: Session, { database, collection }: Place, signal: AbortSignal): Promise<void> {
-  await attempt(`creating ${database}.${collection}`, signal, () => client.db(database).command({ create: collection, writeConcern: durable }, { signal }).catch((error: { code?: number }) => {
+export async function createCollection({ client, attempt }: Session, { database, collection }: Place, options: Document, signal: AbortSignal): Promise<void> {
+  await attempt(`creating ${database}.${collection}`, signal, () => client.db(database).command({ create: collection, ...options, writeConcern: durable }, { signal }).catch((error: { code?: number }) => {
     if (error.code !== alreadyThere) throw error;
   }));
 }

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import type { Destination, OpenOptions, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import type { Address } from './address.js';
@@ -6,8 +7,10 @@ import { applying } from './apply.js';
 import { checkDestination } from './check.js';
 import { errnoOf, lostAs } from './faults.js';
 import { identityOf } from './identity.js';
+import { build, createStatement, isTied, names, planObjects, planView, release } from './objects.js';
 import { pool, withSession } from './pool.js';
 import { begin, forget, lanes, ledgerIn, progress, recordDone, type Hold } from './progress.js';
+import { readObjects } from './schema.js';
 import { setSequences } from './sequences.js';
 import { connect, name, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
@@ -30,7 +33,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
   const epochs = new Map<string, number>();
   const holding = <T>(run: string, signal: AbortSignal, action: (hold: Hold) => Promise<T>) =>
     using(signal, (session) => action({ ledger, run, epoch: epochs.get(run), session, signal }));
-  const writer = writing(limits), { write, mend } = writer, apply = applying(writer);
+  const oneByOne = pLimit(1), writer = writing(limits), { write, mend } = writer, apply = applying(writer);
 
   return {
     engine: offer.version.flavour,
@@ -38,7 +41,21 @@ export async function openDestination(address: Address, options: OpenOptions): P
     ...(address.database !== undefined && { defaultSchema: address.database }),
     identity: (signal) => using(signal, (session) => identityOf(session, address.database, signal)),
     check: (mappings, signal) => using(signal, (session) => checkDestination(session, mappings, signal)),
-    adapt: (source, target, signal) => using(signal, (session) => adapt(source, target, schemaOf(target.schema, address), offer, session, signal)),
+    adapt: (source, target, signal, objects) => using(signal, (session) => adapt(source, target, schemaOf(target.schema, address), offer, session, signal, objects)),
+    names,
+    objects: (mapping) => planObjects(mapping, offer),
+    view: (view, target, mappings) => planView(view, target, mappings, offer),
+    createStatements: (mapping) => [createStatement(targetName(mapping.target), mapping, offer)],
+    build: (run, mapping, objects, signal) => holding(run, signal, async (hold) => {
+      await fenced(hold, async () => {});
+      const act = () => build(hold, mapping, objects);
+      return mapping && await isTied(hold, mapping, objects) ? oneByOne(act) : act();
+    }),
+    release: (run, mapping, objects, signal) => holding(run, signal, async (hold) => {
+      await fenced(hold, async () => {});
+      await release(hold, mapping, objects);
+    }),
+    standing: (shapes, signal) => using(signal, async (session) => (await readObjects(session, shapes, signal)).tables),
     holdsRows: (target, signal) => using(signal, (session) => holdsRows(target, session, signal)),
     formats: () => ['delimited', 'values'],
     begin: (run, signal) => using(signal, async (session) => {

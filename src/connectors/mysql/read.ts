@@ -34,7 +34,9 @@ export async function checkFilter(shape: Shape, where: string, session: Session,
 
 function refuseOtherColumns(shape: Shape, table: Table | undefined): asserts table is Table {
   const spelled = (columns: readonly Column[] | undefined) => JSON.stringify(columns?.map(({ name: column, native }) => [column, native]));
-  if (spelled(table?.shape.columns) === spelled(shape.columns)) return;
+  // Columns that both tables compute by themselves are not read.
+  const isRead = ({ name: column }: Column) => !table?.generated.has(column.toLowerCase()) || shape.columns.some((each) => each.name === column);
+  if (spelled(table?.shape.columns.filter(isRead)) === spelled(shape.columns)) return;
   throw new DsyncError('refused', `${shape.namespace} was changed or dropped since the run began`, { namespace: shape.namespace, remedy: 'start over with a new run' });
 }
 

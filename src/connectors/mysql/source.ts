@@ -7,6 +7,7 @@ import { lostAs } from './faults.js';
 import { fenceOf } from './fence.js';
 import { identityOf } from './identity.js';
 import { changeLog } from './log.js';
+import { readObjects } from './schema.js';
 import { sequences } from './sequences.js';
 import { connect, type Session } from './session.js';
 import { sourceSettings } from './settings.js';
@@ -41,6 +42,7 @@ export async function openSource(address: Address, options: OpenOptions): Promis
       const selected = selects(selection);
       return (await shapesOf(signal)).filter((shape) => !isOwn(shape.name) && selected(shape.namespace)).sort(byNamespace);
     },
+    objects: (shapes, signal) => readObjects(control, shapes, signal),
     formats: () => ['delimited', 'values'],
     snapshot,
     fence: fenceOf(open),

@@ -9,6 +9,8 @@ export interface Offer {
   /** Tells all texts apart, trailing spaces too. */
   readonly exactCollation: string;
   readonly collations: ReadonlySet<string>;
+  /** `lower_case_table_names = 1`: names of tables and databases are kept in small letters. */
+  readonly lowersNames: boolean;
 }
 
 export interface Stored { readonly column: Column; readonly fidelity: Fidelity }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Mapping, Shape, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { dropTasks, fence, noteSwap, swapOf, type Hold, type Swap } from './progress.js';
+import { createStatement } from './objects.js';
 import { name, quote, tableName, type Session } from './session.js';
 import type { Offer } from './storage.js';
 
@@ -130,16 +131,4 @@ async function exists(table: string, { session, signal }: Pick<Hold, 'session' |
 
 async function schemaExists(schema: string, { session, signal }: Pick<Hold, 'session' | 'signal'>): Promise<boolean> {
   return (await session.rows(`SELECT 1 FROM information_schema.schemata WHERE schema_name = ${quote(schema)}`, signal)).length > 0;
-}
-
-/** With its primary key: InnoDB stores the rows in its order, and adding it later would write them all again. */
-function createStatement(table: string, { target }: Mapping, offer: Offer): string {
-  const columns = target.columns.map((column) => `${name(column.name)} ${column.native}${column.nullable ? ' NULL' : ' NOT NULL'}${defaultOf(column.native, column.nullable)}`);
-  const key = target.key.length > 0 ? [`PRIMARY KEY (${target.key.map((position) => name(target.columns[position].name)).join(', ')})`] : [];
-  return `CREATE TABLE IF NOT EXISTS ${table} (${[...columns, ...key].join(', ')}) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=${offer.exactCollation}`;
-}
-
-/** Without a default of its own, an older MariaDB would give a TIMESTAMP that is not null the present time on each update. */
-function defaultOf(native: string, nullable: boolean): string {
-  return /^timestamp\b/i.test(native) && !nullable ? " DEFAULT '1970-01-01 00:00:01'" : '';
 }

@@ -4,6 +4,7 @@ import { findTable } from './catalog.js';
 import { serverError } from './failure.js';
 import { held, type Hold } from './progress.js';
 import type { Session } from './session.js';
+import { keyStatement, tableStatements } from './objects.js';
 import { list, literal, qualified, quoted } from './sql.js';
 import { landing } from './target.js';
 
@@ -16,9 +17,11 @@ export async function prepare(session: Session, hold: Hold, mapping: Mapping, { 
     if (!existed) await createSurroundings(session, target, signal);
     if (empty) await session.query('DELETE FROM _dsync.progress WHERE run = $1 AND task = ANY ($2)', signal, [hold.run, tasks.map(({ id }) => id)]);
     const isMissing = staged ? !(await isDone(session, hold, tasks, signal)) : !existed;
-    if (isMissing) await session.query(`CREATE TABLE IF NOT EXISTS ${qualified(place)} (${columnList(target)})`, signal);
+    if (isMissing) await created(session, mapping, place, signal);
+    // Partitions would be those of the staging table: the rows of a divided table go there from the start.
+    if (isMissing && staged && !existed && mapping.objects?.native.partition && mapping.objects.engine === 'postgres') await created(session, mapping, { schema: target.schema!, name: target.name }, signal);
     if (empty) await emptied(session, place, signal);
-    if (keyed && !existed && !staged) await addKey(session, target, signal);
+    if (keyed && !existed && !staged) await addKey(session, mapping, signal);
   });
 }
 
@@ -47,8 +50,8 @@ async function createSchema(session: Session, name: string, signal: AbortSignal)
   if (standing.length === 0) await session.query(`CREATE SCHEMA IF NOT EXISTS ${quoted(name)}`, signal);
 }
 
-function columnList({ columns }: Shape): string {
-  return columns.map(({ name, native, nullable }) => `${quoted(name)} ${native}${nullable ? '' : ' NOT NULL'}`).join(', ');
+async function created(session: Session, mapping: Mapping, place: { readonly schema: string; readonly name: string }, signal: AbortSignal): Promise<void> {
+  for (const statement of tableStatements(mapping, place)) await session.query(statement, signal);
 }
 
 /** TRUNCATE is quick, but foreign keys or a missing right may forbid it. */
@@ -66,17 +69,23 @@ export async function emptied(session: Session, place: { readonly schema: string
 }
 
 /** Builds the key of a new table, unless it stands. */
-async function addKey(session: Session, target: Shape, signal: AbortSignal): Promise<void> {
+async function addKey(session: Session, mapping: Mapping, signal: AbortSignal): Promise<void> {
+  const { target } = mapping;
   const table = await findTable(session, { schema: target.schema!, name: target.name }, signal);
-  if (!table || table.hasPrimaryKey || target.key.length === 0) return;
+  if (!table || table.hasPrimaryKey || table.keys.some((key) => sameColumns(key, target, table.shape)) || target.key.length === 0) return;
   const [[bytes]] = await session.query('SELECT pg_relation_size($1)', signal, [table.oid]);
   const megabytes = Math.min(512, Math.ceil(Number(bytes) / 2 ** 20));
   await session.query(`SELECT set_config('maintenance_work_mem', ${literal(`${megabytes}MB`)}, true) FROM pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < ${megabytes * 1024}`, signal);
   const columns = list(target.key.map((i) => target.columns[i].name));
-  await session.query(`ALTER TABLE ${qualified(target)} ADD PRIMARY KEY (${columns})`, signal).catch((error) => {
+  await session.query(keyStatement(mapping), signal).catch((error) => {
     if (serverError(error)?.code !== '23505') throw error;
     throw new DsyncError('data', `the key (${columns}) of ${target.namespace} can't be built, rows share it: ${serverError(error)!.detail}`, { cause: error, namespace: target.namespace });
   });
+}
+
+function sameColumns(key: readonly number[], target: Shape, table: Shape): boolean {
+  const wanted = target.key.map((i) => target.columns[i].name);
+  return key.length === wanted.length && key.every((i) => wanted.includes(table.columns[i].name));
 }
 
 /** Swaps staging in, or builds the key; then analyses. */
@@ -84,7 +93,7 @@ export async function finish(session: Session, hold: Hold, mapping: Mapping, kee
   const { target, staged, existed } = mapping;
   await held(session, hold, signal, async () => {
     if (staged) await swap(session, hold, mapping, keepRows, signal);
-    else if (!existed) await addKey(session, target, signal);
+    else if (!existed) await addKey(session, mapping, signal);
     await session.query(`ANALYZE ${qualified(target)}`, signal);
   });
   return existed ? sequenceFindings(session, target, signal) : [];

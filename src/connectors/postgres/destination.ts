@@ -14,6 +14,8 @@ import { Session } from './session.js';
 import { identity } from './identity.js';
 import { isBinary } from './source.js';
 import { qualified } from './sql.js';
+import { build, names, planObjects, planView, release, tableStatements, keyStatement } from './objects.js';
+import { readObjects } from './schema.js';
 import { adapt, landing } from './target.js';
 import { write } from './write.js';
 
@@ -34,7 +36,19 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     defaultSchema,
     identity: (signal) => use(signal, (session) => identity(session, signal)),
     check: (mappings, signal) => use(signal, (session) => checkDestination(session, mappings, options.connections, signal)),
-    adapt: (source, target, signal) => use(signal, (session) => adapt(session, source, target, signal)),
+    adapt: (source, target, signal, objects) => use(signal, (session) => adapt(session, source, target, signal, objects)),
+    names,
+    objects: planObjects,
+    view: planView,
+    createStatements: (mapping) => [...tableStatements(mapping, { schema: mapping.target.schema!, name: mapping.target.name }), ...(mapping.target.key.length > 0 ? [keyStatement(mapping)] : [])],
+    // Plain indexes of one table are built side by side; a constraint wants the table for itself.
+    build: async (run, mapping, objects, signal) => {
+      const plain = objects.filter(({ kind }) => kind === 'index'), others = objects.filter(({ kind }) => kind !== 'index');
+      const found = await Promise.all(plain.map((object) => use(signal, (session) => build(session, holdOf(run), mapping, [object], signal))));
+      return [...found.flat(), ...await use(signal, (session) => build(session, holdOf(run), mapping, others, signal))];
+    },
+    release: (run, mapping, objects, signal) => use(signal, (session) => release(session, holdOf(run), mapping, objects, signal)),
+    standing: (shapes, signal) => use(signal, async (session) => (await readObjects(session, shapes, signal)).tables),
     holdsRows: (target, signal) => use(signal, (session) => holdsRows(session, qualified(target), signal)),
     formats: (mapping) => (serverEncoding === 'UTF8' && !mapping.existed && isBinary(mapping) ? ['pg-binary', 'delimited', 'values'] : ['delimited', 'values']),
     begin: async (run, signal) => void holds.set(run, await use(signal, (session) => begin(session, run, signal))),

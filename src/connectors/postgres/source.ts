@@ -7,6 +7,7 @@ import { identity } from './identity.js';
 import { openLog } from './log.js';
 import type { Login } from './login.js';
 import { Pool } from './pool.js';
+import { readObjects } from './schema.js';
 import { sequences } from './sequences.js';
 import { Session } from './session.js';
 import { freeze, openSnapshot } from './snapshot.js';
@@ -27,6 +28,7 @@ export async function openSource(login: Login, options: OpenOptions): Promise<So
       const names = (await tableNames(session, signal)).filter(({ schema, name }) => selected(`${schema}.${name}`));
       return (await describe(session, names, signal)).map(({ shape }) => shape);
     },
+    objects: (shapes, signal) => readObjects(session, shapes, signal),
     formats: (mapping) => (session.serverEncoding === 'UTF8' && isBinary(mapping) ? ['pg-binary', 'delimited', 'values'] : ['delimited', 'values']),
     log,
     fence: fenceOf((signal, action) => fencing.use(signal, action)),

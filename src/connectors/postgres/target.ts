@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { Column, Mapping, Shape, Target } from '../../contract.js';
+import type { Column, Fidelity, Mapping, Shape, TableObjects, Target } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { distinct, fitting } from '../../schema/names.js';
 import { findTable, type Table } from './catalog.js';
 import { fit } from './fit.js';
+import { names } from './objects.js';
 import type { Session } from './session.js';
 import { placeFor, type Place } from './types.js';
 
@@ -16,29 +18,42 @@ export function hash(...parts: readonly string[]): string {
 }
 
 /** The target of a source table: the standing table, if it fits, or the one to be made. Fails with `refused`. */
-export async function adapt(session: Session, source: Shape, { schema = session.defaultSchema ?? 'public', name }: Target, signal: AbortSignal): Promise<Mapping> {
+export async function adapt(session: Session, whole: Shape, target: Target, signal: AbortSignal, objects?: TableObjects): Promise<Mapping> {
+  const schema = fitting(target.schema ?? session.defaultSchema ?? 'public', names), name = fitting(target.name, names);
   const standing = await findTable(session, { schema, name }, signal);
-  return standing ? fitted(source, standing) : planned(source, { schema, name }, await placesFor(session, source, signal));
+  if (standing) return fitted(whole, standing);
+  const source = objects ? withoutComputed(whole, objects) : whole;
+  return { ...planned(source, { schema, name }, await placesFor(session, source, signal)), ...(objects && { objects }) };
+}
+
+/** The columns that the new table computes as the source does are not sent; a key's are, or no row could be found again. */
+function withoutComputed(shape: Shape, { engine, columns }: TableObjects): Shape {
+  const computed = engine === 'postgres' ? columns.filter(({ generated }) => generated).map(({ name }) => name) : [];
+  return without(shape, shape.columns.flatMap(({ name }, i) => (computed.includes(name) && !shape.key.includes(i) ? [] : [i])));
 }
 
 function planned(source: Shape, { schema, name }: { readonly schema: string; readonly name: string }, places: readonly Place[]): Mapping {
-  if (Buffer.byteLength(name) > 63) throw misfit(source, `${schema}.${name}`, ['a name in PostgreSQL has at most 63 bytes']);
   const problems = source.columns.flatMap((column, i) => {
     const place = places[i];
-    if (Buffer.byteLength(column.name) > 63) return [`${column.name}: a name in PostgreSQL has at most 63 bytes`];
     return 'refused' in place ? [`${column.name} (${column.native}): ${place.refused}`] : [];
   });
+  const named = distinct(source.columns.map((column) => column.name), names);
   if (source.columns.length > 1600) problems.push('a table in PostgreSQL has at most 1600 columns');
   if (problems.length > 0) throw misfit(source, `${schema}.${name}`, problems);
   const made = places.map((place) => place as Exclude<Place, { refused: string }>);
-  const columns = source.columns.map((column, i) => ({ name: column.name, type: made[i].type, native: made[i].native, nullable: column.nullable && !source.key.includes(i) }));
+  const columns = source.columns.map((column, i) => ({ name: named[i], type: made[i].type, native: made[i].native, nullable: column.nullable && !source.key.includes(i) }));
   const target: Shape = { namespace: `${schema}.${name}`, schema, name, engine: 'postgres', columns, key: source.key };
-  return { source, target, fidelity: made.map(({ fidelity }) => fidelity), existed: false, staged: source.key.length === 0 };
+  return { source, target, fidelity: made.map(({ fidelity }, i) => (named[i] === source.columns[i].name ? fidelity : renamed(fidelity, named[i]))), existed: false, staged: source.key.length === 0 };
+}
+
+function renamed({ level, note }: Fidelity, name: string): Fidelity {
+  return { level: level === 'exact' ? 'reshaped' : level, note: [note, `the column is named ${name}: a name in PostgreSQL has at most 63 bytes`].filter(Boolean).join('; ') };
 }
 
 /** Columns that the standing table computes by itself are left out of the mapping. */
 function fitted(whole: Shape, table: Table): Mapping {
-  const at = whole.columns.map(({ name }) => table.shape.columns.findIndex((column) => column.name === name));
+  const named = distinct(whole.columns.map(({ name }) => name), names);
+  const at = named.map((name) => table.shape.columns.findIndex((column) => column.name === name));
   const kept = whole.columns.flatMap((_, i) => (at[i] >= 0 && table.traits[at[i]].generated ? [] : [i]));
   const source = without(whole, kept);
   const positions = kept.map((i) => at[i]);
@@ -46,7 +61,7 @@ function fitted(whole: Shape, table: Table): Mapping {
   const fits = source.columns.map((column, i) => columns[i] && fit(column, columns[i]));
   const problems = [
     ...source.columns.flatMap((column, i) => (fits[i] ? [] : [columns[i] ? `${column.name}: ${columns[i].native} does not hold ${column.native}` : `${column.name} is missing`])),
-    ...unfilled(source, table).map((name) => `${name} is NOT NULL, has no default, and is not in the source`),
+    ...unfilled(columns, table).map((name) => `${name} is NOT NULL, has no default, and is not in the source`),
     ...(source.key.length < whole.key.length ? ['the target computes a key column by itself'] : []),
     ...(keyStands(source, table, positions) ? [] : [`it has no primary key or unique constraint on (${source.key.map((i) => source.columns[i].name).join(', ')}), which finding rows again needs`]),
   ];
@@ -60,8 +75,8 @@ function without(shape: Shape, kept: readonly number[]): Shape {
   return { ...shape, columns: kept.map((i) => shape.columns[i]), key: shape.key.flatMap((i) => (kept.includes(i) ? [kept.indexOf(i)] : [])) };
 }
 
-function unfilled(source: Shape, { shape, traits }: Table): string[] {
-  return shape.columns.filter(({ name, nullable }, i) => !nullable && !traits[i].filled && !traits[i].generated && !source.columns.some((column) => column.name === name)).map(({ name }) => name);
+function unfilled(taken: readonly (Column | undefined)[], { shape, traits }: Table): string[] {
+  return shape.columns.filter((column, i) => !column.nullable && !traits[i].filled && !traits[i].generated && !taken.includes(column)).map(({ name }) => name);
 }
 
 function keyStands(source: Shape, { keys }: Table, positions: readonly number[]): boolean {

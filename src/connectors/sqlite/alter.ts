@@ -3,7 +3,8 @@ import { alterationOf } from '../../destination/alter.js';
 import { DsyncError } from '../../errors.js';
 import { readTable } from './catalogue.js';
 import { quoted, type Session } from './session.js';
-import { adapt, typeIn } from './target.js';
+import { typeIn } from './objects.js';
+import { adapt } from './target.js';
 import { affinityOf } from './types.js';
 
 /** In the open transaction: what can't be done in the end is undone with it. A declared type is not changed: one of the same affinity keeps the same values. */

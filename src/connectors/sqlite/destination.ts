@@ -1,13 +1,15 @@
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import type { Batch, Destination, Mapping, Rejected, Row, Shape, WriteOptions } from '../../contract.js';
+import type { Batch, Destination, Finding, Mapping, Rejected, Row, Shape, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { decodeDelimited, slicesOf } from '../../values/delimited.js';
 import { alter } from './alter.js';
 import { apply } from './apply.js';
 import { readTable } from './catalogue.js';
 import { checkDestination } from './check.js';
+import { createStatement, make, names, planObjects, planView, release } from './objects.js';
 import { anyDone, createProgress, ensureOwned, fateOf, forgetRun, forgetTasks, lanesOf, progressOf, rejectedOf, remember, rememberDone, takeRun } from './progress.js';
+import { readObjects } from './schema.js';
 import { setSequences } from './sequences.js';
 import { identityOf, quoted, waitingForLock, type Session } from './session.js';
 import { adapt, createTable, stagingName, tableStands } from './target.js';
@@ -29,7 +31,18 @@ export function destination(session: Session): Destination {
     defaultSchema: 'main',
     identity: async () => identity,
     check: async (mappings) => checkDestination(session, mappings),
-    adapt: async (source, target) => adapt(session, source, target),
+    adapt: async (source, target, _signal, objects) => adapt(session, source, target, objects),
+    names,
+    objects: planObjects,
+    view: planView,
+    createStatements: (mapping) => [createStatement(mapping, mapping.target.name, true)],
+    async build(run, mapping, objects, signal) {
+      const findings: Finding[] = [];
+      for (const object of objects) findings.push(...await owned(run, signal, () => make(session, mapping, object) ?? []).then((finding) => [finding].flat()));
+      return findings;
+    },
+    release: (run, _mapping, objects, signal) => owned(run, signal, () => release(session, objects)),
+    standing: async (shapes) => readObjects(session, shapes).tables,
     holdsRows: async ({ name }) => tableStands(session, name) && session.get(`SELECT 1 FROM ${quoted(name)} LIMIT 1`) !== undefined,
     formats: ({ source }) => (source.columns.some(({ type }) => type.kind === 'document') ? ['values'] : ['delimited', 'values']),
     async begin(run, signal) {
@@ -41,7 +54,7 @@ export function destination(session: Session): Destination {
     },
     progress: async (run) => inTurn(() => progressOf(session, run)),
     prepare: (run, mapping, { empty, tasks }, signal) => owned(run, signal, () => {
-      createTable(session, mapping.target, mapping.target.name, true);
+      createTable(session, mapping, mapping.target.name, true);
       if (empty) forgetTasks(session, run, tasks);
       if (empty && !mapping.staged) session.exec(`DELETE FROM ${quoted(mapping.target.name)}`);
       if (mapping.staged) prepareStaging(session, run, mapping, empty || !anyDone(session, run, tasks), empty);
@@ -84,7 +97,7 @@ async function write(session: Session, run: string, batch: Batch, mapping: Mappi
 function prepareStaging(session: Session, run: string, mapping: Mapping, wanted: boolean, anew: boolean): void {
   const name = stagingName(run, mapping);
   if (anew) session.exec(`DROP TABLE IF EXISTS ${quoted(name)}`);
-  if (wanted) createTable(session, mapping.target, name, false);
+  if (wanted) createTable(session, mapping, name, false);
 }
 
 /** Staging becomes the target where that is ours; a table that stood before keeps its definition and takes the rows. */

@@ -1,23 +1,31 @@
-import type { Column, Fidelity, Mapping, Shape, Target } from '../../contract.js';
+import type { Column, Fidelity, Mapping, Shape, TableObjects, Target } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { distinct } from '../../schema/names.js';
 import { readTable, type Table, type TableColumn } from './catalogue.js';
-import { quoted, type Session } from './session.js';
+import { createStatement, names as rules } from './objects.js';
+import type { Session } from './session.js';
 import { affinityOf, declaredFor, keeps } from './types.js';
 
 /** The table that will take a source's rows: the one that stands, or the one that `createTable` makes. */
-export function adapt(session: Session, source: Shape, target: Target): Mapping {
+export function adapt(session: Session, whole: Shape, target: Target, objects?: TableObjects): Mapping {
   const name = target.schema === undefined || target.schema === 'main' ? target.name : `${target.schema}.${target.name}`;
-  if (/^sqlite_/i.test(name)) throw refusal(source, `SQLite keeps names that begin with sqlite_ to itself`);
+  if (/^sqlite_/i.test(name)) throw refusal(whole, `SQLite keeps names that begin with sqlite_ to itself`);
   const standing = readTable(session, name);
+  const computed = standing ? standing.columns.filter(({ generated }) => generated) : objects?.engine === 'sqlite' ? objects.columns.filter(({ generated }) => generated) : [];
+  const source = without(whole, computed.map((column) => column.name.toLowerCase()));
   const made = standing ? fitted(session, source, standing) : fresh(source, name);
-  return { source, ...made, existed: standing !== undefined, staged: source.key.length === 0 };
+  return { source, ...made, existed: standing !== undefined, staged: source.key.length === 0, ...(objects && !standing && { objects }) };
 }
 
-/** Makes a table for a shape under a name of its own, with its key or, for staging, without. */
-export function createTable(session: Session, { columns, key }: Shape, name: string, keyed: boolean): void {
-  const definitions = columns.map((column, i) => `${quoted(column.name)} ${typeIn(column.native)}${column.nullable && !key.includes(i) ? '' : ' NOT NULL'}`);
-  if (keyed && key.length > 0) definitions.push(`PRIMARY KEY (${key.map((position) => quoted(columns[position].name)).join(', ')})`);
-  session.exec(`CREATE TABLE IF NOT EXISTS ${quoted(name)} (\n  ${definitions.join(',\n  ')}\n)`);
+/** Columns that the table computes by itself are not sent to it. */
+function without(shape: Shape, computed: readonly string[]): Shape {
+  const kept = shape.columns.flatMap(({ name }, i) => (computed.includes(name.toLowerCase()) && !shape.key.includes(i) ? [] : [i]));
+  return kept.length === shape.columns.length ? shape : { ...shape, columns: kept.map((i) => shape.columns[i]), key: shape.key.map((i) => kept.indexOf(i)) };
+}
+
+/** Makes a mapping's table under a name of its own, with its key or, for staging, without. */
+export function createTable(session: Session, mapping: Mapping, name: string, keyed: boolean): void {
+  session.exec(createStatement(mapping, name, keyed));
 }
 
 /** Where the rows of a keyless table wait for the end of their task. */
@@ -30,16 +38,16 @@ export function tableStands(session: Session, name: string): boolean {
 }
 
 function fresh(source: Shape, name: string): { target: Shape; fidelity: readonly Fidelity[] } {
-  const twins = source.columns.filter((column, i) => source.columns.findIndex((each) => sameName(each, column)) !== i);
-  if (twins.length > 0) throw refusal(source, `SQLite takes two of its columns for one: ${names(twins)}`);
-  const { key } = source;
+  const { key } = source, named = distinct(source.columns.map((column) => column.name), rules);
   const declared = source.columns.map((column, i) => declaredFor(column, source.engine, key.length === 1 && key[0] === i));
-  const columns = source.columns.map((column, i): Column => ({ name: column.name, type: declared[i].type, native: declared[i].native, nullable: column.nullable }));
-  return { target: { namespace: name, name, engine: 'sqlite', columns, key }, fidelity: declared.map(({ fidelity }) => fidelity) };
+  const columns = source.columns.map((column, i): Column => ({ name: named[i], type: declared[i].type, native: declared[i].native, nullable: column.nullable }));
+  const fidelity = declared.map(({ fidelity }, i) => (named[i] === source.columns[i].name ? fidelity : { level: 'reshaped' as const, note: `the column is named ${named[i]}` }));
+  return { target: { namespace: name, name, engine: 'sqlite', columns, key }, fidelity };
 }
 
 function fitted(session: Session, source: Shape, table: Table): { target: Shape; fidelity: readonly Fidelity[] } {
-  const found = source.columns.map((column) => table.columns.find((each) => sameName(each, column)));
+  const named = distinct(source.columns.map(({ name }) => name), rules);
+  const found = named.map((name) => table.columns.find((each) => each.name.toLowerCase() === name.toLowerCase()));
   const complaints = [
     ...source.columns.map((column, i) => misfit(source.engine, column, found[i])),
     ...table.columns.filter((column) => !found.includes(column)).map(unfilled),
@@ -73,15 +81,6 @@ function hasKey(session: Session, table: Table, { columns, key }: Shape): boolea
 
 function sorted(names: readonly string[]): string {
   return JSON.stringify(names.map((name) => name.toLowerCase()).sort());
-}
-
-/** A declared type, as one word if it is not made of plain ones. */
-export function typeIn(native: string): string {
-  return /^([\w ]+(\([\d, ]+\))?)?$/.test(native) && !/\b(PRIMARY|NOT|NULL|UNIQUE|CHECK|DEFAULT|COLLATE|REFERENCES|GENERATED|AS|CONSTRAINT)\b/i.test(native) ? native : quoted(native);
-}
-
-function sameName(a: Column, b: Column): boolean {
-  return a.name.toLowerCase() === b.name.toLowerCase();
 }
 
 function names(columns: readonly Column[]): string {

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Mapping, Row } from '../../contract.js';
+import { hasOwnUnique } from './objects.js';
 import type { Refusal } from './progress.js';
 import { ConstraintFailure, quoted, type Native, type Session } from './session.js';
 import { Unfit, valueBinder } from './types.js';
@@ -65,11 +66,13 @@ function inserter(session: Session, mapping: Mapping, into: Into): (rows: readon
   return insert;
 }
 
-function insertStatement({ target: { columns, key } }: Mapping, { table, overwrite }: Into, rows: number): string {
+/** A row that another constraint would keep out takes the place of the one that is in its way: that one is mended in its turn. */
+function insertStatement(mapping: Mapping, { table, overwrite }: Into, rows: number): string {
+  const { columns, key } = mapping.target;
   const names = columns.map(({ name }) => quoted(name));
   const marks = `(${names.map(() => '?').join(', ')})`;
-  const insert = `INSERT INTO ${quoted(table)} (${names.join(', ')}) VALUES ${new Array(rows).fill(marks).join(', ')}`;
-  if (!overwrite) return insert;
+  const insert = `INSERT ${overwrite && hasOwnUnique(mapping) ? 'OR REPLACE ' : ''}INTO ${quoted(table)} (${names.join(', ')}) VALUES ${new Array(rows).fill(marks).join(', ')}`;
+  if (!overwrite || hasOwnUnique(mapping)) return insert;
   const others = names.filter((_, i) => !key.includes(i)).map((name) => `${name} = excluded.${name}`);
   return `${insert} ON CONFLICT (${key.map((position) => names[position]).join(', ')}) DO ${others.length > 0 ? `UPDATE SET ${others.join(', ')}` : 'NOTHING'}`;
 }
