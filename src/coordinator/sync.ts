@@ -13,7 +13,7 @@ import { notComparable, notYet, unreadable } from './prove.js';
 import { withinRetained } from './retained.js';
 import { filtersOf, selectionOf } from './route.js';
 import type { Run } from './run.js';
-import { adaptTables, objectFindings } from './schema.js';
+import { adaptTables, buildObjects, objectFindings } from './schema.js';
 import { agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
 import { tallying, type Tally } from './tally.js';
 import { telling } from './vitals.js';
@@ -113,11 +113,11 @@ async function goOn(unbounded: Run, tally: Tally, phase?: Phase): Promise<RunRep
   const { run, stop } = withinRetained(unbounded);
   try {
     await run.destination.begin(run.id, run.signal);
-    if (phase !== 'follow') await throughMoments(run, tally);
-    const follows = run.config.live && isEqual(tally);
-    const cutover = follows ? doneCutover(run.store, run.id) ?? await followToCutover(run) : undefined;
+    const done = doneCutover(run.store, run.id);
+    if (!done && phase !== 'follow') await throughMoments(run, tally);
+    const follows = !done && run.config.live && isEqual(tally), cutover = follows ? await followToCutover(run) : done;
     if (follows) tellOfLeft(run);
-    if (cutover) await logOf(run.source).unpin(run.id, run.signal);
+    if (cutover) await endFollowing(run);
     return conclude(run, tally, cutover);
   } catch (error) {
     const cause = run.signal.aborted ? run.signal.reason : error;
@@ -143,6 +143,12 @@ async function followToCutover(run: Run): Promise<CutoverReport | undefined> {
   await adoptFrom(run, logOf(run.source));
   const ending = await follow(run, startOf(run.store.load(run.id)!));
   return ending.kind === 'cutover' ? ending.result as CutoverReport : undefined;
+}
+
+/** What ties rows together can be made now that no change comes any more; then the source's log may go. */
+async function endFollowing(run: Run): Promise<void> {
+  await buildObjects(run, false);
+  await logOf(run.source).unpin(run.id, run.signal);
 }
 
 /** Where even this can't be written, the error that came first is the one to tell. */

@@ -56,6 +56,23 @@ for (const [from, to] of pairs) {
   });
 }
 
+for (const [from, to] of [['postgres18', 'mariadb'], ['mariadb', 'postgres18']] as const) {
+  describeWith([from, to], `Tables that dsync has made, from ${from} to ${to}`, () => {
+    it('get their unique indexes and foreign keys once no change comes any more', async () => {
+      await using shop = await Shop.open(from, to, { made: false });
+      for (const statement of ['CREATE UNIQUE INDEX one_n ON orders (n)', 'ALTER TABLE orders ADD COLUMN about int', 'ALTER TABLE orders ADD CONSTRAINT about_note FOREIGN KEY (about) REFERENCES notes (id)']) await shop.source.query(statement);
+      const running = await shop.program.live(), client = await shop.client('destination');
+      await client.query("INSERT INTO orders (id, note, n, about) VALUES (1000001, 'twice', 7, 900), (1000002, 'twice', 7, 900)");
+      await client.query('DELETE FROM orders WHERE id > 1000000');
+      const { by, stderr } = await shop.program.cutover('--fence', '--timeout', '60s');
+      expect(by, stderr).toBe(0);
+      expect((await running.ended).by).toBe(0);
+      await expect(client.query("INSERT INTO orders (id, note, n) VALUES (1000001, 'twice', 7), (1000002, 'twice', 7)")).rejects.toThrow(/duplicate/i);
+      await expect(client.query("INSERT INTO orders (id, note, about) VALUES (1000001, 'of none', 900)")).rejects.toThrow(/foreign key/i);
+    });
+  });
+}
+
 describeWith('postgres18', 'A cutover', () => {
   it('without a fence waits until no write comes, and says that it only saw so', async () => {
     await using shop = await Shop.open('postgres18', 'postgres18');
