@@ -87,7 +87,7 @@ async function compete(contest: Contest): Promise<void> {
     await contest.create();
     raw.push(await timed('bash', ['-c', contest.raw]));
     await contest.clear();
-    ours.push(await timed(process.execPath, [dsync, 'sync', contest.from, contest.to, '--no-verify', '--state', join(folder, `${contest.name}-${i}`), ...values.flags.split(' ').filter(Boolean)]));
+    ours.push(await timed(dsync, ['sync', contest.from, contest.to, '--no-verify', '--state', join(folder, `${contest.name}-${i}`), ...values.flags.split(' ').filter(Boolean)]));
   }
   const median = (all: readonly Measured[], of: keyof Measured) => all.slice(1).map((one) => one[of]).sort((a, b) => a - b)[Math.floor((all.length - 1) / 2)];
   const ratios = ours.slice(1).map((one, i) => one.seconds / raw[i + 1].seconds).sort((a, b) => a - b);

@@ -47,7 +47,7 @@ async function measured(source: Wire, target: Wire, way: string): Promise<string
 }
 
 function run(command: string, ...args: readonly string[]) {
-  return timed(process.execPath, [dsync, command, ...args, '--state', folder]);
+  return timed(dsync, [command, ...args, '--state', folder]);
 }
 
 async function through(url: string, distance: (typeof networks)[number][1]): Promise<Wire> {

@@ -82,7 +82,7 @@ interface Follower { readonly child: ChildProcess; said: string; readonly over: 
 
 /** Resolves when it follows. */
 async function started(args: readonly string[], folder: string): Promise<Follower> {
-  const child = spawn(process.execPath, [dsync, ...args, '--memory', values.memory, '--state', join(folder, 'state')], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, DSYNC_SOURCE_PASSWORD: 'pw', DSYNC_DESTINATION_PASSWORD: 'pw' } });
+  const child = spawn(dsync, [...args, '--memory', values.memory, '--state', join(folder, 'state')], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, DSYNC_SOURCE_PASSWORD: 'pw', DSYNC_DESTINATION_PASSWORD: 'pw' } });
   const follower: Follower = { child, said: '', over: once(child, 'close') };
   child.stderr!.setEncoding('utf8').on('data', (text: string) => { follower.said = (follower.said + text).slice(-20_000); });
   await until(follower, async () => /\bfollow\b/.test(follower.said), 50);

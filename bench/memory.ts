@@ -51,7 +51,7 @@ try {
 
 async function copied(source: string, destination: string, ...more: readonly string[]): Promise<string> {
   try {
-    const { megabytes, seconds, cpu } = await timed(process.execPath, [dsync, 'sync', source, destination, '--state', join(folder, `state-${++count}`), ...more, ...values.flags.split(' ').filter(Boolean)]);
+    const { megabytes, seconds, cpu } = await timed(dsync, ['sync', source, destination, '--state', join(folder, `state-${++count}`), ...more, ...values.flags.split(' ').filter(Boolean)]);
     return `peak ${megabytes} MB   (${seconds.toFixed(0)} s, cpu ${cpu.toFixed(0)} s)`;
   } catch (error) {
     process.exitCode = 1;

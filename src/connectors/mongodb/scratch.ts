@@ -12,7 +12,7 @@ import { writerFor } from './write.js';
 export async function openScratch(url: string, name: string, options: OpenOptions & { readonly empty: boolean }): Promise<Scratch> {
   const session = await connect(url, options, 'connection-lost');
   const tables = options.empty ? [] : trialTables(natives, name);
-  return {
+  const scratch: Scratch = {
     name, schema: name, url: within(url, name, session.database), include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
     fill: (signal) => fill(session, name, tables, signal),
     async [Symbol.asyncDispose]() {
@@ -20,6 +20,14 @@ export async function openScratch(url: string, name: string, options: OpenOption
       await session.attempt(`dropping ${name}`, signal, () => session.client.db(name).dropDatabase()).finally(() => session[Symbol.asyncDispose]());
     },
   };
+  try {
+    // Only what is there can be followed.
+    for (const { name: collection } of tables) await session.attempt(`making ${name}.${collection}`, options.signal, () => session.client.db(name).createCollection(collection));
+    return scratch;
+  } catch (error) {
+    await scratch[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 /** The same servers and user, with another database: who the user is, the one that the URL names still knows. */

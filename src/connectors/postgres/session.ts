@@ -41,7 +41,7 @@ const pinnedByRole: Record<Role, readonly string[]> = {
   // Rows must come in the order of their places: a parallel or synchronized scan would not give them so.
   source: ['SET synchronize_seqscans = off', 'SET max_parallel_workers_per_gather = 0'],
   // A fence of dsync's lets these sessions pass, and so does a database that is read-only by default (fence.ts).
-  destination: ["SET dsync.writes = 'on'", 'SET default_transaction_read_only = off', 'SET synchronous_commit = on', "SET default_transaction_isolation = 'read committed'"],
+  destination: ["SET dsync.writes = 'on'", 'SET synchronous_commit = on', "SET default_transaction_isolation = 'read committed'"],
 };
 
 const asText = { getTypeParser: () => (text: string) => text } as unknown as pg.CustomTypesConfig;
