@@ -1,4 +1,4 @@
-import type { Mapping } from '../../contract.js';
+import type { Column, Mapping } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import { cellsOfLine } from '../../values/delimited.js';
 import { assignment } from './assign.js';
@@ -27,8 +27,10 @@ const worthFinding = 50;
 /** LOAD DATA LOCAL implies IGNORE: it is clean only if every line became a row and nothing was warned of. */
 export function infileLoad(mapping: Mapping, table: string): Load {
   const { target, source } = mapping;
+  const assigns = target.columns.map((column, i) => assignment(source.columns[i], column)), some = assigns.some((assign) => assign !== undefined);
   const parts = target.columns.map((column, i) => {
-    const assign = assignment(source.columns[i], column);
+    // Beside any SET, MariaDB takes a 0 that is not SET itself for "the next number", whatever the sql_mode.
+    const assign = assigns[i] ?? (some && mayBeNumbered(column) ? (v: string) => v : undefined);
     return assign ? { field: `@c${i}`, set: `${name(column.name)} = ${assign(`@c${i}`)}` } : { field: name(column.name) };
   });
   const sets = parts.flatMap((part) => part.set ?? []);
@@ -40,6 +42,11 @@ export function infileLoad(mapping: Mapping, table: string): Load {
     if (records === lines.count && skipped === 0 && warnings === 0 && done.warnings === 0) return undefined;
     return warned(session, done, signal);
   });
+}
+
+/** May the column be AUTO_INCREMENT? */
+function mayBeNumbered({ type, nullable }: Column): boolean {
+  return !nullable && (type.kind === 'int' || type.kind === 'float');
 }
 
 /** Where the server forbids LOAD DATA LOCAL. */
