@@ -1,5 +1,6 @@
 import type { Command } from '@commander-js/extra-typings';
 import type { RunState } from '../../contract.js';
+import type { Vitals } from '../../coordinator/vitals.js';
 import { withFlags } from '../flags.js';
 import type { Perform, Session, Store } from '../perform.js';
 
@@ -27,7 +28,8 @@ async function summaryOf(state: RunState, store: Store) {
   const { restoredConfig } = await import('../config.js');
   const { run, flow, phase, startedAt, updatedAt } = state;
   const { source, destination } = restoredConfig(run, state.config);
-  const rows = (state.summary as { readonly rows?: number } | undefined)?.rows;
+  // Of a run that has not come to its end, what its process told last.
+  const rows = (state.summary as { readonly rows?: number } | undefined)?.rows ?? (store.told(run)?.vitals as Vitals | undefined)?.rows;
   return { run, flow, status: trueStatus(state, store), phase, startedAt, updatedAt, ...(rows !== undefined && { rows }), source, destination };
 }
 
