@@ -737,6 +737,8 @@ export interface Destination extends AsyncDisposable {
    * Absent where changes can't be applied.
    */
   apply?(run: string, work: LaneWork, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
+  /** `apply` takes tables with a key only: without transactions the changes of others could come twice. */
+  readonly appliesByKey?: boolean;
   /** The place of each lane, as it was committed; empty before the first. */
   lanes?(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>>;
   /**

@@ -78,7 +78,16 @@ async function checkLive(config: RunConfig, ports: Ports, source: Source, destin
   if (Object.keys(config.where).length > 0) throw new DsyncError('usage', 'a filter (--where) is not applied to the log: --live takes whole tables', { remedy: 'leave out one of the two' });
   if (!destination.apply) throw new DsyncError('usage', `${destination.engine} can't apply changes`, { remedy: 'leave out --live' });
   refuseUnheld(config, source);
+  refuseKeyless(destination, shapes);
   report('source', await logOf(source).check(shapes, ports.signal), ports);
+}
+
+function refuseKeyless({ appliesByKey, engine }: Destination, shapes: readonly Shape[]): void {
+  const keyless = shapes.filter(({ key }) => key.length === 0).map(({ namespace }) => namespace);
+  if (!appliesByKey || keyless.length === 0) return;
+  throw new DsyncError('refused', `${keyless.join(', ')} ${keyless.length === 1 ? 'has' : 'have'} no key: changes could be applied to ${engine} twice`, {
+    namespace: keyless[0], remedy: `leave ${keyless.length === 1 ? 'it' : 'them'} out: ${keyless.map((namespace) => `--exclude '${namespace}'`).join(' ')}; or give ${keyless.length === 1 ? 'it a key' : 'them keys'}`,
+  });
 }
 
 /** What is said of a slot, to a source that keeps its log without one. */

@@ -49,6 +49,14 @@ describeEnds(['postgres18'], 'SQLite', () => {
   });
 });
 
+describeEnds(['postgres18', 'mongodb'], 'A table without a key, on its way to MongoDB', () => {
+  it('is refused before anything is done, for its changes could come twice', async () => {
+    await using scene = await liveScene('postgres18', 'mongodb', 10);
+    const { by, stderr } = await scene.command.sync('--live').ended;
+    expect([by, stderr]).toEqual([5, expect.stringMatching(/log has no key[^]*--exclude 'public.log'/)]);
+  });
+});
+
 async function liveScene(from: EndName, to: EndName, rows = 2_000): Promise<Scene> {
   const scene = await Scene.set(from, to, { rows, width: 200 });
   // Without a key the log must tell whole rows.

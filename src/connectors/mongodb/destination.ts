@@ -78,6 +78,7 @@ export function mongodbDestination(session: Session): Destination {
       await progress.check(run, signal);
       return { rejected: await batches.mend({ ...placeOf(run, mapping), collection: mapping.target.name }, mapping, changes, signal) };
     },
+    appliesByKey: true,
     async apply(run, work, signal) {
       await progress.check(run, signal);
       const known = await progress.laneNoted(run, work, signal);
