@@ -8,7 +8,7 @@ import { Wires } from '../test/crash/wires.js';
 import { kinds, type ServerName } from '../test/servers/kinds.js';
 import { run, startServer, type OwnServer } from '../test/servers/server.js';
 import { connectText, textRows } from '../test/servers/sql.js';
-import { prepareLoad } from './loads.js';
+import { prepareLoad, workDatabase } from './loads.js';
 
 /*
  * How far a live run is behind. `npx tsx bench/lag.ts latency|backlog|idle [from-to] --seconds N --changes N --rate N`
@@ -139,13 +139,7 @@ function megabytes(bytes: number): string {
 }
 
 async function ends(source: OwnServer, destination: OwnServer) {
-  const databaseOf = async (server: OwnServer) => {
-    await textRows(server.url, 'CREATE DATABASE work');
-    const url = new URL(server.url);
-    url.pathname = '/work';
-    return url.href;
-  };
-  const [here, there] = [await databaseOf(source), await databaseOf(destination)];
+  const [here, there] = [await workDatabase(source), await workDatabase(destination)];
   // No relay in between: its share of the processor would be counted.
   const command = new Command({ source: here, destination: there } as Wires, values.flags.split(' ').filter(Boolean));
   return { here, there, command };

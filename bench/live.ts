@@ -7,7 +7,7 @@ import { randomFrom } from '../test/random.js';
 import { kinds, type ServerName } from '../test/servers/kinds.js';
 import { startServer, type OwnServer } from '../test/servers/server.js';
 import { connectText, textRows, type TextRow } from '../test/servers/sql.js';
-import { prepareLoad, type Prepared } from './loads.js';
+import { prepareLoad, workDatabase, type Prepared } from './loads.js';
 
 /*
  * A live run under load: SIGKILL at random moments of the copy and of following, and in some of the rounds the source's server
@@ -31,7 +31,7 @@ for (const pair of pairs) {
 }
 
 async function torment(pair: string, source: OwnServer, destination: OwnServer): Promise<void> {
-  const [here, there] = [await databaseOf(source), await databaseOf(destination)], begun = performance.now();
+  const [here, there] = [await workDatabase(source), await workDatabase(destination)], begun = performance.now();
   const { load, tables }: Prepared = await prepareLoad(here, Number(values.scale));
   await using _load = load;
   await using wires = await Wires.between(here, there);
@@ -110,11 +110,4 @@ async function digestOf(url: string, { name, columns }: Prepared['tables'][numbe
 /** Padding and zeros at the end of a fraction of a second are the engines' own. */
 function spelled(cell: TextRow[string]): string {
   return cell === null ? '\0' : cell.replace(/(:\d\d\.\d*?)0+$/, '$1').replace(/\.$/, '').trimEnd();
-}
-
-async function databaseOf(server: OwnServer): Promise<string> {
-  await textRows(server.url, 'CREATE DATABASE work');
-  const url = new URL(server.url);
-  url.pathname = '/work';
-  return url.href;
 }

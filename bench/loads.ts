@@ -91,3 +91,11 @@ function respawning(command: (rate: number, clients: number) => readonly string[
     },
   };
 }
+
+/** A database of the load's own on a server. */
+export async function workDatabase(server: { readonly url: string }): Promise<string> {
+  await textRows(server.url, 'CREATE DATABASE work');
+  const url = new URL(server.url);
+  url.pathname = '/work';
+  return url.href;
+}

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Change, ChangeLog, LogMessage, LogPlace, Position, RunLog, RunState, Shape, Source } from '../contract.js';
+import type { Change, ChangeLog, LogMessage, LogPlace, Position, RunLog, RunState, Shape } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { Apart } from './apart.js';
 import { refuseAhead } from './continuity.js';

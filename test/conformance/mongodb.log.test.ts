@@ -16,6 +16,7 @@ import { DsyncError } from '../../src/errors.js';
 import { openStore } from '../../src/state/store.js';
 import { idText } from '../../src/values/bson.js';
 import { describeWith, freshDatabase, freshMongo, ownServer, type FreshMongoDatabase } from '../servers/index.js';
+import { following } from './following.js';
 
 const never = new AbortController().signal;
 const options: OpenOptions = { signal: never, connections: 3, batchBytes: 256 << 10 };
@@ -25,43 +26,6 @@ async function sourceOf(url: string): Promise<Source & { readonly log: ChangeLog
   const source = await mongodb.openSource!(url, options);
   onTestFinished(() => source[Symbol.asyncDispose]());
   return source as Source & { readonly log: ChangeLog };
-}
-
-/** Follows in the background, and keeps what comes. */
-function following(log: ChangeLog, job: FollowJob) {
-  const messages: LogMessage[] = [], stopping = new AbortController(), reason = new Error('enough');
-  let stir = () => {}, over = false;
-  const ended = (async () => {
-    try {
-      for await (const message of log.follow(job, stopping.signal)) {
-        messages.push(message);
-        stir();
-      }
-      return undefined;
-    } catch (error) {
-      return error;
-    } finally {
-      over = true;
-      stir();
-    }
-  })();
-  const stop = async () => {
-    stopping.abort(reason);
-    const error = await ended;
-    return error === reason ? undefined : error;
-  };
-  onTestFinished(async () => { await stop(); });
-  return {
-    messages, ended, stop,
-    changes: (): Change[] => messages.flatMap((message) => (message.kind === 'changes' ? message.changes : [])),
-    place: (): LogPlace | undefined => messages.flatMap((message) => ('place' in message ? [message.place] : [])).at(-1),
-    async until(arrived: () => boolean): Promise<void> {
-      while (!arrived()) {
-        if (over) throw await ended ?? new Error('the log ended');
-        await new Promise<void>((resolve) => { stir = resolve; });
-      }
-    },
-  };
 }
 
 /** Each document as it is in the end, by its `_id`: changes may come again, or for what was read later. */

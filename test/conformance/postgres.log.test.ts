@@ -1,11 +1,12 @@
 import { expect, onTestFinished, test } from 'vitest';
-import type { Change, ChangeLog, FollowJob, LogMessage, LogPlace, LogRow, OpenOptions, Pin, Row, Shape, Snapshot, Source } from '../../src/contract.js';
+import type { Change, ChangeLog, FollowJob, LogPlace, LogRow, OpenOptions, Pin, Row, Shape, Snapshot, Source } from '../../src/contract.js';
 import { postgres } from '../../src/connectors/postgres/connector.js';
 import { openLog } from '../../src/connectors/postgres/log.js';
 import { loginOf } from '../../src/connectors/postgres/login.js';
 import { pinName } from '../../src/connectors/postgres/pin.js';
 import { connectText, describeWith, freshDatabase, freshSql, ownServer, type FreshDatabase, type TextConnection } from '../servers/index.js';
 import { everyType } from './every-type.js';
+import { following, type Following } from './following.js';
 
 const never = new AbortController().signal;
 const options: OpenOptions = { signal: never, connections: 2, batchBytes: 256 << 10 };
@@ -45,46 +46,6 @@ async function pinned(made: FreshDatabase, ddl: string): Promise<World> {
   const snapshot = await source.log.pin(run, shapes, (pin) => { pins.push(pin); }, never);
   onTestFinished(() => snapshot[Symbol.asyncDispose]());
   return { database: made, source, log: source.log, run, shapes, pins, snapshot, start: { position: snapshot.moment.position!, changes: 0 } };
-}
-
-/** Follows in the background, and keeps what comes. */
-interface Following { readonly messages: readonly LogMessage[]; readonly changes: () => Change[]; readonly place: () => LogPlace | undefined; until(arrived: () => boolean): Promise<void>; stop(): Promise<unknown>; readonly ended: Promise<unknown> }
-
-function following(log: ChangeLog, job: FollowJob, heard: (message: LogMessage) => void | Promise<void> = () => undefined): Following {
-  const messages: LogMessage[] = [], stopping = new AbortController(), reason = new Error('enough');
-  let stir = () => {}, over = false;
-  const ended = (async () => {
-    try {
-      for await (const message of log.follow(job, stopping.signal)) {
-        messages.push(message);
-        stir();
-        await heard(message);
-      }
-      return undefined;
-    } catch (error) {
-      return error;
-    } finally {
-      over = true;
-      stir();
-    }
-  })();
-  const stop = async () => {
-    stopping.abort(reason);
-    const error = await ended;
-    return error === reason ? undefined : error;
-  };
-  onTestFinished(async () => { await stop(); });
-  return {
-    messages, ended, stop,
-    changes: () => messages.flatMap((message) => (message.kind === 'changes' ? message.changes : [])),
-    place: () => messages.flatMap((message) => ('place' in message ? [message.place] : [])).at(-1),
-    async until(arrived) {
-      while (!arrived()) {
-        if (over) throw await ended ?? new Error('the log ended');
-        await new Promise<void>((resolve) => { stir = resolve; });
-      }
-    },
-  };
 }
 
 const jobOf = ({ run, shapes, start }: World, changed: Partial<FollowJob> = {}): FollowJob => ({ run, shapes, from: start, bytes: 1 << 20, ...changed });

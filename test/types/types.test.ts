@@ -1,6 +1,3 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { BSON } from 'mongodb';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { natives as mongodb } from '../../src/connectors/mongodb/natives.js';

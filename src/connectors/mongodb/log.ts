@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { ReadPreference, type Document } from 'mongodb';
-import type { ChangeLog, FollowJob, Moment, Position, Shape, Snapshot } from '../../contract.js';
+import type { ChangeLog, FollowJob, Moment, Shape, Snapshot } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { bufferOf } from '../../values/bson-bytes.js';
 import { toExtendedJson } from '../../values/bson.js';

@@ -37,7 +37,7 @@ async function streamFinding(shapes: readonly Shape[], reachOf: (signal: AbortSi
 }
 
 /** A role with the least that the widest stream needs. */
-export function rightsFor(shapes: readonly Shape[]): string {
+function rightsFor(shapes: readonly Shape[]): string {
   const databases = [...new Set(shapes.map(({ schema }) => schema!))], [only] = databases;
   const resource = databases.length > 1 ? { db: '', collection: '' } : { db: only!, collection: shapes.length === 1 ? shapes[0]!.name : '' };
   const role = { createRole: 'dsyncLive', privileges: [{ resource, actions: ['find', 'changeStream'] }], roles: [] };

@@ -88,7 +88,7 @@ function cursorOf(first: Reply, { bare, waitMillis }: StreamSpec, ask: Ask, data
 }
 
 /** The server looks updated documents up as it sends the event: what the event would tell of them is no whole document. */
-export function pipelineOf({ scope, match, start, bare }: StreamSpec, splits: boolean): Document[] {
+function pipelineOf({ scope, match, start, bare }: StreamSpec, splits: boolean): Document[] {
   const from = 'after' in start ? { startAfter: parseExtendedJson(start.after) } : { startAtOperationTime: new Timestamp(start.at) };
   const fields = Object.fromEntries(['operationType', 'ns', 'to', 'documentKey', 'clusterTime', 'wallTime', 'lsid', 'txnNumber'].map((name) => [name, 1]));
   return [

@@ -4,7 +4,7 @@ import { columnNames, isKey, leftOut, notMade, plannedCheck, plannedForeignKey, 
 import { refusal } from '../../schema/refusal.js';
 import { errnoOf } from './faults.js';
 import type { Hold } from './progress.js';
-import { name, quote, tableName, type Session, type Version } from './session.js';
+import { name, quote, tableName, type Version } from './session.js';
 import type { Offer } from './storage.js';
 
 /** Foreign keys and checks have their names to themselves in a database. */

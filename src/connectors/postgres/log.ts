@@ -2,7 +2,7 @@ import type { ChangeLog, LogKeeping, Position, Retention, Snapshot } from '../..
 import { adopt } from './adopt.js';
 import { follow } from './follow.js';
 import type { Login } from './login.js';
-import { lsnOf } from './lsn.js';
+import { logEnd, lsnOf } from './lsn.js';
 import { checkLog } from './logcheck.js';
 import { growth, look, type Growth } from './outlook.js';
 import { findSlot, historyLost, keepingOf, makePin, removePin } from './pin.js';
@@ -38,7 +38,7 @@ export function openLog(login: Login, openSnapshot: (freeze: Freeze, signal: Abo
     follow: (job, signal) => follow(login, job, { keeping: keepingOf(job.run, keeping), confirmed: () => confirmed, heartbeatMillis }, signal),
     head: (signal) => sessions.use(signal, (session) => head(session, signal)),
     reached: (position, goal) => lsnOf(position) >= lsnOf(goal),
-    distance: (position, signal) => sessions.use(signal, async (session) => Number((await session.query(`SELECT greatest(0, pg_wal_lsn_diff(${end}, $1::pg_lsn))`, signal, [position]))[0][0])),
+    distance: (position, signal) => sessions.use(signal, async (session) => Number((await session.query(`SELECT greatest(0, pg_wal_lsn_diff(${logEnd}, $1::pg_lsn))`, signal, [position]))[0][0])),
     confirm(position) {
       if (lsnOf(position) > confirmed) confirmed = lsnOf(position);
     },
@@ -56,16 +56,13 @@ async function head(session: Session, signal: AbortSignal): Promise<Position> {
   return position!;
 }
 
-/** Where the log ends, flushed or not. */
-const end = 'CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END';
-
 /** What is left until the server gives the slot up, at the pace of the last calls; with no limit, only the disk ends it. */
 async function retention(session: Session, run: string, name: string, grows: Growth, signal: AbortSignal): Promise<Retention> {
   const slot = await findSlot(session, name, signal);
   if (!slot || slot.lost) throw historyLost(run, `the replication slot ${name} ${slot ? 'was invalidated' : 'is not there'}`);
   const [[bytes, safe, written]] = await session.query(`
     SELECT pg_wal_lsn_diff(e.lsn, restart_lsn), safe_wal_size, pg_wal_lsn_diff(e.lsn, '0/0') FROM pg_replication_slots,
-      (SELECT ${end}) e (lsn) WHERE slot_name = $1`, signal, [name]);
+      (SELECT ${logEnd}) e (lsn) WHERE slot_name = $1`, signal, [name]);
   const pace = grows(Number(written));
   return {
     ...(bytes !== null && { bytes: Number(bytes) }),

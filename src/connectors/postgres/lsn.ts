@@ -11,3 +11,6 @@ export function lsnOf(position: Position): bigint {
 export function positionOf(lsn: bigint): Position {
   return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffffffffn).toString(16)}`.toUpperCase();
 }
+
+/** SQL: where the log ends, flushed or not; on a standby, what it has applied. */
+export const logEnd = 'CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END';

@@ -52,7 +52,7 @@ function own(mapping: Mapping, objects: TableObjects): readonly PlannedObject[] 
   ];
 }
 
-export function indexStatement(index: IndexObject, { target }: Mapping): string {
+function indexStatement(index: IndexObject, { target }: Mapping): string {
   if (index.constraint) return `ALTER TABLE ${qualified(target)} ADD CONSTRAINT ${quoted(index.name)} ${index.definition}`;
   return `CREATE ${index.unique ? 'UNIQUE ' : ''}INDEX ${quoted(index.name)} ON ${qualified(target)} ${index.definition}`;
 }
@@ -120,7 +120,7 @@ export function planView(view: ViewObject, { schema = 'public', name }: Target, 
 }
 
 /** Columns as a CREATE TABLE takes them: those that the table computes stand where they stood. */
-export function columnClauses({ target, objects }: Mapping): readonly string[] {
+function columnClauses({ target, objects }: Mapping): readonly string[] {
   const own = objects?.engine === 'postgres' ? objects : undefined;
   const collations = new Map(own?.columns.flatMap(({ name, collation }) => (collation ? [[name, collation] as const] : [])));
   const clauses = target.columns.map(({ name, native, nullable }) => `${quoted(name)} ${native}${collations.has(name) ? ` COLLATE ${collations.get(name)}` : ''}${nullable ? '' : ' NOT NULL'}`);

@@ -1,4 +1,5 @@
 import type { Finding, LogLook } from '../../contract.js';
+import { logEnd } from './lsn.js';
 import type { Session } from './session.js';
 
 /** Bytes a second since the last call, given what was written so far; undefined at the first. */
@@ -18,7 +19,7 @@ export function growth(): Growth {
 
 export async function look(session: Session, signal: AbortSignal): Promise<LogLook> {
   const [[written, most]] = await session.query(`
-    SELECT pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, '0/0'),
+    SELECT pg_wal_lsn_diff(${logEnd}, '0/0'),
       nullif(s.setting, '-1')::numeric * 1048576 FROM pg_settings s WHERE s.name = 'max_slot_wal_keep_size'`, signal);
   return {
     written: Number(written), ...(most !== null && { mostBytes: Number(most) }),
@@ -43,7 +44,7 @@ async function oldTransactions(session: Session, signal: AbortSignal): Promise<F
 /** Slots that nobody reads keep the log, and the catalogue's old rows. */
 async function oldSlots(session: Session, signal: AbortSignal): Promise<Finding[]> {
   const rows = await session.query(`
-    SELECT slot_name, pg_size_pretty(pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)), quote_literal(slot_name)
+    SELECT slot_name, pg_size_pretty(pg_wal_lsn_diff(${logEnd}, restart_lsn)), quote_literal(slot_name)
     FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL ORDER BY restart_lsn LIMIT 5`, signal);
   return rows.map(([name, size, text]) => ({ level: 'warning', code: 'unread-slot', message: `nobody reads the replication slot ${name}: it holds back ${size} of the log`, remedy: `resume what it belongs to, or: SELECT pg_drop_replication_slot(${text})` }));
 }

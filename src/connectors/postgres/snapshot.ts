@@ -4,6 +4,7 @@ import { digestsOf } from './digest.js';
 import { identity } from './identity.js';
 import type { Login } from './login.js';
 import { plan } from './plan.js';
+import { logEnd } from './lsn.js';
 import { Pool } from './pool.js';
 import { read } from './read.js';
 import { parts, scan } from './scan.js';
@@ -44,7 +45,7 @@ export async function freeze(control: Session, signal: AbortSignal): ReturnType<
   const at = new Date().toISOString();
   // The position is read first: changes that the snapshot shows already may come again from the log, none may be missed.
   const [[standby, position, timeline]] = await control.query(`
-    SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, timeline_id
+    SELECT pg_is_in_recovery(), ${logEnd}, timeline_id
     FROM pg_control_checkpoint()`, signal);
   await control.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', signal);
   const [[name, visible]] = await control.query('SELECT pg_export_snapshot(), pg_current_snapshot()', signal);
