@@ -2,6 +2,7 @@ import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { addressOf } from './address.js';
+import { isDecodable } from './charsets.js';
 import { errnoOf } from './faults.js';
 import { natives } from './natives.js';
 import { connect, name as quoted, tableName, type Session } from './session.js';
@@ -10,7 +11,7 @@ import { destinationSettings } from './settings.js';
 /** A syntax error, and a type that MariaDB does not know: such a server has no such type. */
 const unknownType = new Set([1064, 4161]);
 /** Types that can't be in a key, or only in part: blobs, JSON, geometries, vectors. */
-const noKeyType = new Set([...unknownType, 1170, 3152, 3728, 1687, 6046, 1235]);
+const noKeyType = new Set([...unknownType, 1170, 3152, 3728, 1687, 1070, 6134, 1167]);
 
 interface Form extends TrialForm { readonly key: string }
 type Table = TrialTable<Form>;
@@ -61,7 +62,8 @@ function forbidden(error: unknown, schema: string): unknown {
 
 async function createTables(session: Session, schema: string, signal: AbortSignal): Promise<readonly Table[]> {
   const made: Table[] = [];
-  for (const table of trialTables(natives.filter(({ only }) => only === undefined || only === session.version.flavour), schema, forms)) {
+  const own = natives.filter(({ only }) => only === undefined || only === session.version.flavour);
+  for (const table of trialTables(own, schema, forms).filter(({ form, type, trial }) => form.suffix === '' || !isLookedUp(type, trial.declared, session))) {
     // A column of a key takes no NULL, whatever it says.
     const { form } = table, declared = form.inKey ? table.trial.declared.replace(/ NULL$/, '') : table.trial.declared;
     try {
@@ -72,6 +74,11 @@ async function createTables(session: Session, schema: string, signal: AbortSigna
     }
   }
   return made;
+}
+
+/** The log names the row, and its own column does not tell the value: such tables need another key. */
+function isLookedUp(type: string, declared: string, { version }: Session): boolean {
+  return (type === 'json' && version.flavour === 'mysql') || !isDecodable(declared);
 }
 
 /** A value, and the statement that writes it. */
