@@ -8,8 +8,8 @@ import { natives } from './natives.js';
 import { connect, name as quoted, tableName, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
 
-/** A syntax error, and a type that MariaDB does not know: such a server has no such type. */
-const unknownType = new Set([1064, 4161]);
+/** A syntax error, a character set or a type that the server does not know: such a server has no such type. */
+const unknownType = new Set([1064, 1115, 4161]);
 /** Types that can't be in a key, or only in part: blobs, JSON, geometries, vectors. */
 const noKeyType = new Set([...unknownType, 1170, 3152, 3728, 1687, 1070, 6134, 1167]);
 
@@ -98,7 +98,7 @@ function updatesOf(schema: string, table: Table): readonly Writing[] {
 /** Not strict: a label that an ENUM does not know, and dates of zeros, are values to be tried as well. */
 async function writeAll(session: Session, tables: readonly Table[], writingsOf: (table: Table) => readonly Writing[], signal: AbortSignal): Promise<readonly ScratchRefusal[]> {
   const refused: ScratchRefusal[] = [];
-  await session.run("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 1", signal);
+  await session.run("SET SESSION sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 1", signal);
   await session.run('START TRANSACTION', signal);
   for (const table of tables) {
     for (const { value, statement } of writingsOf(table)) {
