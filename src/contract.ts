@@ -315,21 +315,30 @@ export interface Scratch extends AsyncDisposable {
   /** Opens a source in which `include` selects these tables. */
   readonly url: string;
   readonly include: readonly string[];
-  /** Tables or collections of a key and one value, the column `v` or the field `v`: keys count from 1. */
+  /** Tables or collections of one value, the column or field `v`, and of `n`, which is NULL: `id` (`_id`) counts from 1. */
   readonly tables: readonly ScratchTable[];
   /** Types of dsync's table that this server does not have. */
   readonly absent: readonly string[];
   /** Writes the rows of all tables; what the server does not take is told. */
-  fill(signal: AbortSignal): Promise<readonly { readonly namespace: string; readonly value: string; readonly reason: string }[]>;
+  fill(signal: AbortSignal): Promise<readonly ScratchRefusal[]>;
+  /** Updates every row twice: `n` becomes 1 and the value stays; then the value becomes that of the next row, which the last one takes from the first. */
+  change(signal: AbortSignal): Promise<readonly ScratchRefusal[]>;
+  /** Deletes every row. */
+  clear(signal: AbortSignal): Promise<void>;
 }
+
+/** What a server did not take of the values. */
+export interface ScratchRefusal { readonly namespace: string; readonly value: string; readonly reason: string }
 
 export interface ScratchTable {
   readonly namespace: string;
   /** In dsync's table of the engine's types. */
   readonly type: string;
+  /** As people read it: `numeric(10,2)`, `numeric(10,2) in the key`. */
   readonly declared: string;
-  /** The values of its rows in key order, as they are written; another row with NULL follows. */
+  /** The values of its rows in the order of their numbers, as they are written; where the column takes NULL, another row with it follows. */
   readonly values: readonly string[];
+  readonly rows: number;
 }
 
 export interface OpenOptions {

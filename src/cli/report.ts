@@ -93,7 +93,7 @@ export function selftestText({ server, scratch, ways, unfollowed, types, absent,
 }
 
 function differingText({ declared, differences }: TypeTested): string {
-  return differences.map(({ key, value, spelled }) => `  ${declared}${value === undefined ? key && `, row ${key}` : `: ${value}`}\n${table(Object.entries(spelled).map(([way, text]) => [way, text]), '      ')}`).join('');
+  return differences.map(({ after, key, value, spelled }) => `  ${declared}${value === undefined ? key && `, row ${key}` : `: ${value}`}${after === 'insert' ? '' : `, after ${after === 'update' ? 'an update' : 'a delete'}`}\n${table(Object.entries(spelled).map(([way, text]) => [way, text]), '      ')}`).join('');
 }
 
 /** What `dsync doctor --types` says. */

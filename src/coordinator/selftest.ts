@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { connectorFor } from '../connectors/index.js';
-import type { ChangeLog, LogRow, Mapping, OpenOptions, Row, Rows, Scratch, ScratchTable, Shape, Snapshot, Source, Value } from '../contract.js';
+import type { Change, ChangeLog, FollowJob, LogPlace, LogRow, Mapping, OpenOptions, Row, Rows, Scratch, ScratchRefusal, ScratchTable, Shape, Snapshot, Source, Value } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { decodeRows } from '../values/bson.js';
 import { codec } from '../values/codec.js';
+import { nextValue } from '../values/trials.js';
 
 /** Whether one type of a server is spelled alike by all who read it. */
 export interface TypeTested {
@@ -11,7 +12,7 @@ export interface TypeTested {
   readonly declared: string;
   readonly rows: number;
   /** Empty: all equal. */
-  readonly differences: readonly { readonly key: string; readonly value?: string; readonly spelled: Readonly<Record<string, string>> }[];
+  readonly differences: readonly { readonly after: Step; readonly key: string; readonly value?: string; readonly spelled: Readonly<Record<string, string>> }[];
 }
 
 export interface SelftestReport {
@@ -24,13 +25,17 @@ export interface SelftestReport {
   readonly types: readonly TypeTested[];
   /** Types that dsync knows, and this server has not. */
   readonly absent: readonly string[];
-  readonly refused: readonly { readonly namespace: string; readonly value: string; readonly reason: string }[];
+  readonly refused: readonly ScratchRefusal[];
 }
 
-/** Rows by their key, spelled. */
+type Step = 'insert' | 'update' | 'delete';
+/** Rows by their number, spelled. */
 type Spelled = ReadonlyMap<string, string>;
 /** What one way of reading gives of each table. */
 export interface Reading { readonly way: string; readonly tables: ReadonlyMap<string, Spelled> }
+/** All readings after one step, and what the log said of rows as they were that is not so. */
+export interface Stage { readonly step: Step; readonly readings: readonly Reading[]; readonly untrue?: readonly Untrue[] }
+interface Untrue { readonly namespace: string; readonly key: string; readonly spelled: Readonly<Record<string, string>> }
 
 /** Reads rows of every type that a server has by each way there is, in a place of its own that is dropped again. Fails with `usage` where there is nothing to try. */
 export async function selftest(url: string, signal: AbortSignal): Promise<SelftestReport> {
@@ -41,12 +46,10 @@ export async function selftest(url: string, signal: AbortSignal): Promise<Selfte
   await using source = await connector.openSource(scratch.url, options);
   const shapes = await source.shapes({ include: scratch.include, exclude: [] }, signal);
   const unfollowed = await whyUnfollowed(source, shapes, signal);
-  const { refused, logged } = unfollowed === undefined ? await followed(source.log!, run, shapes, scratch, signal) : { refused: await scratch.fill(signal), logged: [] };
-  const now = source.log ? shapes : await source.shapes({ include: scratch.include, exclude: [] }, signal);
-  const readings = [...await readByAll(source, now, signal), ...logged];
+  const { refused, stages } = unfollowed === undefined ? await followed(source, { run, shapes, scratch }, signal) : await unlogged(source, scratch, signal);
   return {
-    server: source.version, scratch: scratch.name, ways: readings.map(({ way }) => way), ...(unfollowed !== undefined && { unfollowed }),
-    types: scratch.tables.map((table) => tested(table, readings, refused.filter(({ namespace }) => namespace === table.namespace).map(({ value }) => value))),
+    server: source.version, scratch: scratch.name, ways: [...new Set(stages.flatMap(({ readings }) => readings.map(({ way }) => way)))], ...(unfollowed !== undefined && { unfollowed }),
+    types: scratch.tables.map((table) => tested(table, stages, refused.filter(({ namespace }) => namespace === table.namespace).length)),
     absent: scratch.absent, refused,
   };
 }
@@ -57,32 +60,84 @@ async function whyUnfollowed(source: Source, shapes: readonly Shape[], signal: A
   return errors.length > 0 ? errors.map(({ message, remedy }) => (remedy === undefined ? message : `${message}: ${remedy}`)).join('; ') : undefined;
 }
 
-/** Fills the tables while their log is followed. */
-async function followed(log: ChangeLog, run: string, shapes: readonly Shape[], scratch: Scratch, signal: AbortSignal): Promise<{ readonly refused: SelftestReport['refused']; readonly logged: readonly Reading[] }> {
+interface Written { readonly refused: readonly ScratchRefusal[]; readonly stages: readonly Stage[] }
+
+/** What a column means may depend on its values: shapes are read again when these are there. */
+async function unlogged(source: Source, scratch: Scratch, signal: AbortSignal): Promise<Written> {
+  const refused = await scratch.fill(signal), shapes = await source.shapes({ include: scratch.include, exclude: [] }, signal);
+  return { refused, stages: [{ step: 'insert', readings: await readByAll(source, shapes, signal) }] };
+}
+
+/** Inserts, updates and deletes while the log is followed. */
+async function followed(source: Source, { run, shapes, scratch }: { readonly run: string; readonly shapes: readonly Shape[]; readonly scratch: Scratch }, signal: AbortSignal): Promise<Written> {
+  const log = source.log!;
   try {
-    const snapshot = await log.pin(run, shapes, () => undefined, signal), { position } = snapshot.moment;
+    const snapshot = await log.pin(run, shapes, () => undefined, signal), replay = new Replay(log, { run, shapes, from: { position: snapshot.moment.position!, changes: 0 }, bytes: 1 << 20 });
     await snapshot[Symbol.asyncDispose]();
-    const refused = await scratch.fill(signal);
-    return { refused, logged: [await readLog(log, { run, shapes, from: { position: position!, changes: 0 }, bytes: 1 << 20 }, signal)] };
+    const refused = await scratch.fill(signal), first = await replay.next('insert', signal);
+    const inserted: Stage = { ...first, readings: [...await readByAll(source, shapes, signal), ...first.readings] };
+    // What was refused was told when it was inserted.
+    await scratch.change(signal);
+    const second = await replay.next('update', signal), updated: Stage = { ...second, readings: [...await readByAll(source, shapes, signal), ...second.readings] };
+    await scratch.clear(signal);
+    const third = await replay.next('delete', signal), nothing: Reading = { way: 'verifier', tables: new Map(shapes.map(({ namespace }) => [namespace, new Map()])) };
+    return { refused, stages: [inserted, updated, { ...third, readings: [nothing, ...third.readings] }] };
   } finally {
     await log.unpin(run, new AbortController().signal);
   }
 }
 
-async function readLog(log: ChangeLog, job: Parameters<ChangeLog['follow']>[0], signal: AbortSignal): Promise<Reading> {
-  const stop = new AbortController(), end = await log.head(signal), tables = new Map(job.shapes.map(({ namespace }) => [namespace, new Map<string, string>()]));
-  const shapes = new Map(job.shapes.map((shape) => [shape.namespace, shape]));
-  try {
-    for await (const message of log.follow(job, AbortSignal.any([signal, stop.signal]))) {
-      if (message.kind === 'shape') shapes.set(message.shape.namespace, message.shape);
-      if (message.kind === 'changes') for (const change of message.changes) if (change.kind === 'insert') add(tables.get(change.namespace)!, shapes.get(change.namespace)!, change.row);
-      if (message.kind !== 'shape' && message.place.changes === 0 && log.reached(message.place.position, end)) break;
-    }
-  } finally {
-    stop.abort(new DsyncError('interrupted', 'the log is read'));
+/** Applies a log to rows kept here, as a destination would, and compares what it tells of rows as they were with these. */
+class Replay {
+  readonly #log: ChangeLog;
+  readonly #job: FollowJob;
+  readonly #shapes: Map<string, Shape>;
+  readonly #tables: ReadonlyMap<string, Map<string, LogRow>>;
+  #place: LogPlace;
+  #untrue: Untrue[] = [];
+
+  constructor(log: ChangeLog, job: FollowJob) {
+    this.#log = log;
+    this.#job = job;
+    this.#place = job.from;
+    this.#shapes = new Map(job.shapes.map((shape) => [shape.namespace, shape]));
+    this.#tables = new Map(job.shapes.map(({ namespace }) => [namespace, new Map()]));
   }
-  signal.throwIfAborted();
-  return { way: 'log', tables };
+
+  /** The rows as they are where the log ends now. */
+  async next(step: Step, signal: AbortSignal): Promise<Stage> {
+    const stop = new AbortController(), end = await this.#log.head(signal);
+    this.#untrue = [];
+    try {
+      for await (const message of this.#log.follow({ ...this.#job, from: this.#place }, AbortSignal.any([signal, stop.signal]))) {
+        if (message.kind === 'shape') this.#shapes.set(message.shape.namespace, message.shape);
+        if (message.kind === 'changes') for (const change of message.changes) this.#apply(change);
+        if (message.kind !== 'shape') this.#place = message.place;
+        if (message.kind !== 'shape' && message.place.changes === 0 && this.#log.reached(message.place.position, end)) break;
+      }
+    } finally {
+      stop.abort(new DsyncError('interrupted', 'the log is read'));
+    }
+    signal.throwIfAborted();
+    const spelled = [...this.#tables].map(([namespace, rows]) => [namespace, new Map([...rows].map(([name, row]) => [name, row.map(plainly).join(', ')]))] as const);
+    return { step, readings: [{ way: 'log', tables: new Map(spelled) }], untrue: this.#untrue };
+  }
+
+  #apply(change: Change): void {
+    if (change.kind === 'truncate') return;
+    const { namespace } = change, shape = this.#shapes.get(namespace)!, rows = this.#tables.get(namespace)!, place = numberOf(shape);
+    const name = plainly((change.kind === 'delete' ? change.before : change.row)[place]), held = rows.get(name);
+    if (change.kind !== 'insert' && change.before) this.#check({ shape, name, before: change.before, held, what: `log, before ${change.kind === 'update' ? 'an update' : 'a delete'}` });
+    if (change.kind === 'delete') rows.delete(name);
+    // What the log does not repeat is as it was.
+    else rows.set(name, change.row.map((value, i) => (value === undefined ? held?.[i] : value)));
+  }
+
+  /** All of the key is told, or of a table without one all of the row; and what is told is so. */
+  #check({ shape, name, before, held, what }: { readonly shape: Shape; readonly name: string; readonly before: LogRow; readonly held: LogRow | undefined; readonly what: string }): void {
+    const needed = shape.key.length > 0 ? shape.key : [...shape.columns.keys()], isTrue = before.every((value, i) => (value === undefined ? !needed.includes(i) : plainly(value) === plainly(held?.[i])));
+    if (!isTrue) this.#untrue.push({ namespace: shape.namespace, key: name, spelled: { [what]: before.map(plainly).join(', '), 'as it was': held ? held.map(plainly).join(', ') : 'no such row' } });
+  }
 }
 
 /** By the copy, in each format that the source gives, and by the verifier. */
@@ -131,8 +186,13 @@ function decoderOf(format: Format, shape: Shape): (rows: Rows) => readonly Row[]
   return (rows) => (convert(rows) as Extract<Rows, { format: 'values' }>).rows;
 }
 
-function add(rows: Map<string, string>, { key }: Shape, row: LogRow): void {
-  rows.set(key.map((position) => plainly(row[position])).join(', '), row.map(plainly).join(', '));
+function add(rows: Map<string, string>, shape: Shape, row: LogRow): void {
+  rows.set(plainly(row[numberOf(shape)]), row.map(plainly).join(', '));
+}
+
+/** Where a row's number stands. */
+function numberOf({ columns }: Shape): number {
+  return columns.findIndex(({ name }) => name === 'id' || name === '_id');
 }
 
 /** What a value is, and all of it: two that differ in any way are spelled apart. */
@@ -144,19 +204,23 @@ function plainly(value: Value | undefined): string {
   return JSON.stringify(value);
 }
 
-/** One line for each row that is not the same in all readings; and one if there are fewer rows than were written, of which the last is NULL. */
-export function tested({ type, declared, namespace, values }: ScratchTable, readings: readonly Reading[], refused: readonly string[]): TypeTested {
-  const written = values.length + 1 - refused.length, keys = [...new Set(readings.flatMap(({ tables }) => [...(tables.get(namespace)?.keys() ?? [])]))];
-  const spelledBy = (key: string) => readings.flatMap(({ way, tables }) => (tables.has(namespace) ? [[way, tables.get(namespace)!.get(key) ?? 'no such row'] as const] : []));
-  const differing = keys.map((key) => ({ key, spelled: spelledBy(key) })).filter(({ spelled }) => new Set(spelled.map(([, text]) => text)).size > 1);
-  const missing = keys.length < written ? [{ key: '', spelled: { written: `${written} rows`, read: `${keys.length} rows` } }] : [];
-  return {
-    type, declared, rows: keys.length,
-    differences: [...missing, ...differing.map(({ key, spelled }) => ({ key, ...valueOf(key, values), spelled: Object.fromEntries(spelled) }))],
-  };
+/** One line for each row that is not the same in all readings of a step; and one if there are fewer rows than were written. */
+export function tested(table: ScratchTable, stages: readonly Stage[], refused: number): TypeTested {
+  const { type, declared, namespace, rows } = table;
+  const differences = stages.flatMap(({ step, readings, untrue = [] }) => {
+    const keys = [...new Set(readings.flatMap(({ tables }) => [...(tables.get(namespace)?.keys() ?? [])]))], written = step === 'delete' ? 0 : rows - refused;
+    const spelledBy = (key: string) => readings.flatMap(({ way, tables }) => (tables.has(namespace) ? [[way, tables.get(namespace)!.get(key) ?? 'no such row'] as const] : []));
+    const differing = keys.map((key) => ({ key, spelled: spelledBy(key) })).filter(({ spelled }) => new Set(spelled.map(([, text]) => text)).size > 1);
+    const missing = keys.length < written ? [{ after: step, key: '', spelled: { written: `${written} rows`, read: `${keys.length} rows` } }] : [];
+    const wrong = [...differing.map(({ key, spelled }) => ({ key, spelled: Object.fromEntries(spelled) })), ...untrue.filter((one) => one.namespace === namespace).map(({ key, spelled }) => ({ key, spelled }))];
+    return [...missing, ...wrong.map((one) => ({ after: step, ...valueOf(one.key, table, step), ...one }))];
+  });
+  return { type, declared, rows: rows - refused, differences };
 }
 
-function valueOf(key: string, values: readonly string[]): { readonly value?: string } {
-  const value = values[Number(/\d+/.exec(key)?.[0]) - 1];
-  return value === undefined ? {} : { value };
+/** As it was written. */
+function valueOf(key: string, table: ScratchTable, step: Step): { readonly value?: string } {
+  const number = /^\d+$/.exec(key)?.[0] ?? /^"\{\\"\$numberInt\\":\\"(\d+)\\"\}"$/.exec(key)?.[1];
+  const place = Number(number) - 1, value = step === 'insert' ? table.values[place] : nextValue(table, place);
+  return number === undefined || value === undefined ? {} : { value };
 }

@@ -335,7 +335,7 @@ describe('doctor --types', () => {
 });
 
 describe('selftest', () => {
-  const one = { type: 'float4', declared: 'real', rows: 3, differences: [{ key: '2', value: '-0', spelled: { 'copy, delimited': '2, 0', verifier: '2, -0' } }] };
+  const one = { type: 'float4', declared: 'real', rows: 3, differences: [{ after: 'insert' as const, key: '2', value: '-0', spelled: { 'copy, delimited': '2, 0', verifier: '2, -0' } }] };
 
   test('says that all is equal, and where it was tried', async () => {
     expect(await type(['selftest', ends[0]])).toMatchObject({ status: 0, stdout: expect.stringMatching(/^All equal: .*\n.*dsync_selftest_1 was made for it and is dropped\.\n$/) });

@@ -4,7 +4,7 @@ import { natives as mongodb } from '../../src/connectors/mongodb/natives.js';
 import { natives as mysql } from '../../src/connectors/mysql/natives.js';
 import { natives as postgres } from '../../src/connectors/postgres/natives.js';
 import { natives as sqlite } from '../../src/connectors/sqlite/natives.js';
-import { selftest, tested, type SelftestReport } from '../../src/coordinator/selftest.js';
+import { selftest, tested, type SelftestReport, type Stage } from '../../src/coordinator/selftest.js';
 import type { NativeType } from '../../src/values/native-type.js';
 import { describeWith, freshDatabase, type FreshDatabase } from '../servers/index.js';
 import { page, writtenPage } from './page.js';
@@ -121,16 +121,26 @@ describe('the types of SQLite', () => {
   });
 });
 
-test('what one way reads otherwise, or not at all, or what all have lost is a difference', () => {
-  const table = { namespace: 's.t', type: 'int4', declared: 'integer', values: ['7', '8'] };
+describe('a difference is', () => {
+  const table = { namespace: 's.t', type: 'int4', declared: 'integer', values: ['7', '8'], rows: 3 };
   const reading = (way: string, ...rows: readonly (readonly [string, string])[]) => ({ way, tables: new Map([['s.t', new Map(rows)]]) });
-  const whole = [['1', '1, 7'], ['2', '2, 8'], ['3', '3, null']] as const;
-  const differences = (...readings: Parameters<typeof tested>[1][number][]) => tested(table, readings, []).differences;
-  expect(differences(reading('copy', ...whole), reading('log', ...whole))).toEqual([]);
-  expect(differences(reading('copy', ...whole), reading('log', ['1', '1, 7'], ['2', '2, 9'], ['3', '3, null']))).toEqual([{ key: '2', value: '8', spelled: { copy: '2, 8', log: '2, 9' } }]);
-  expect(differences(reading('copy', ...whole), reading('log', ...whole.slice(1)))).toEqual([{ key: '1', value: '7', spelled: { copy: '1, 7', log: 'no such row' } }]);
-  expect(differences(reading('copy', ...whole.slice(1)), reading('log', ...whole.slice(1)))).toEqual([{ key: '', spelled: { written: '3 rows', read: '2 rows' } }]);
-  expect(tested(table, [reading('copy', ...whole.slice(1))], ['7']).differences).toEqual([]);
+  const whole = [['1', '1, 7'], ['2', '2, 8'], ['3', '3, null']] as const, step = 'insert';
+  const differences = (...readings: Stage['readings'][number][]) => tested(table, [{ step, readings }], 0).differences;
+
+  test('what one way reads otherwise, or not at all, or what all have lost', () => {
+    expect(differences(reading('copy', ...whole), reading('log', ...whole))).toEqual([]);
+    expect(differences(reading('copy', ...whole), reading('log', ['1', '1, 7'], ['2', '2, 9'], ['3', '3, null']))).toEqual([{ after: step, key: '2', value: '8', spelled: { copy: '2, 8', log: '2, 9' } }]);
+    expect(differences(reading('copy', ...whole), reading('log', ...whole.slice(1)))).toEqual([{ after: step, key: '1', value: '7', spelled: { copy: '1, 7', log: 'no such row' } }]);
+    expect(differences(reading('copy', ...whole.slice(1)), reading('log', ...whole.slice(1)))).toEqual([{ after: step, key: '', spelled: { written: '3 rows', read: '2 rows' } }]);
+    expect(tested(table, [{ step, readings: [reading('copy', ...whole.slice(1))] }], 1).differences).toEqual([]);
+  });
+
+  test('what the log tells of a row as it was that is not so, and a row that it does not delete', () => {
+    const untrue = { namespace: 's.t', key: '1', spelled: { 'log, before an update': '1, 6', 'as it was': '1, 7' } };
+    const updated = reading('copy', ['1', '1, 8'], ['2', '2, null'], ['3', '3, 7']);
+    expect(tested(table, [{ step: 'update', readings: [updated], untrue: [untrue, { ...untrue, namespace: 's.other' }] }], 0).differences).toEqual([{ after: 'update', key: '1', value: '8', spelled: untrue.spelled }]);
+    expect(tested(table, [{ step: 'delete', readings: [reading('verifier'), reading('log', ['3', '3, 7'])] }], 0).differences).toEqual([{ after: 'delete', key: '3', value: '7', spelled: { verifier: 'no such row', log: '3, 7' } }]);
+  });
 });
 
 test('a source that has no types of its own is a usage error', async () => {

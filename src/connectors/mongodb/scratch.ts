@@ -1,20 +1,38 @@
 import { BSON } from 'mongodb';
-import type { OpenOptions, Scratch } from '../../contract.js';
+import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
-import { bsonType } from '../../values/bson-bytes.js';
-import { absentTypes, trialTables, type TrialTable } from '../../values/trials.js';
+import { bsonType, bufferOf, fieldOf } from '../../values/bson-bytes.js';
+import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { Fields, parseExtendedJson } from './json.js';
 import { natives } from './natives.js';
 import { connect, type Session } from './session.js';
 import { writerFor } from './write.js';
 
+const forms: readonly TrialForm[] = [{ suffix: '', note: '' }, { suffix: '_key', note: ' as _id', inKey: true }];
+/** What no `_id` may be. */
+const noIds = new Set(['array', 'regex', 'undefined']);
+
+/** Of values that an index takes for equal, numbers of one size, an `_id` can have one only. */
+function keyTable(table: TrialTable): TrialTable {
+  const sizes = table.values.map((value) => String(Number(/^\{"\$number\w+":"([^"]*)"\}$/.exec(value)?.[1] ?? NaN)));
+  const values = table.values.filter((value, i) => !value.startsWith('{"$ref"') && (sizes[i] === 'NaN' || sizes.indexOf(sizes[i]) === i));
+  return { ...table, values, rows: values.length };
+}
+
 /** A database on the URL's server. Needs readWrite and dropDatabase on it. */
 export async function openScratch(url: string, name: string, options: OpenOptions & { readonly empty: boolean }): Promise<Scratch> {
   const session = await connect(url, options, 'connection-lost');
-  const tables = options.empty ? [] : trialTables(natives, name);
+  const tables = options.empty ? [] : trialTables(natives, name, forms).filter(({ form, type }) => !form.inKey || !noIds.has(type)).map((table) => (table.form.inKey ? keyTable(table) : table));
   const scratch: Scratch = {
     name, schema: name, url: within(url, name, session.database), include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
-    fill: (signal) => fill(session, name, tables, signal),
+    fill: (signal) => writeAll(session, name, tables, documentsOf, signal),
+    async change(signal) {
+      for (const { name: collection } of tables) await session.attempt(`writing to ${name}.${collection}`, signal, () => session.client.db(name).collection(collection).updateMany({}, { $set: { n: 1 } }));
+      return writeAll(session, name, tables.filter(({ form }) => !form.inKey), changedOf, signal);
+    },
+    async clear(signal) {
+      for (const { name: collection } of tables) await session.attempt(`deleting from ${name}.${collection}`, signal, () => session.client.db(name).collection(collection).deleteMany({}));
+    },
     async [Symbol.asyncDispose]() {
       const { signal } = new AbortController();
       await session.attempt(`dropping ${name}`, signal, () => session.client.db(name).dropDatabase()).finally(() => session[Symbol.asyncDispose]());
@@ -37,28 +55,37 @@ function within(url: string, name: string, database: string | undefined): string
   return `${servers}/${name}${known && `?${known}`}`;
 }
 
+type Documents = (table: TrialTable) => readonly { readonly value: string; readonly document: Uint8Array }[];
+
 /** One by one where the server does not take all: some close the connection at a type that they don't know. */
-async function fill(session: Session, name: string, tables: readonly TrialTable[], signal: AbortSignal): ReturnType<Scratch['fill']> {
-  const writer = writerFor(session, false), refused: { namespace: string; value: string; reason: string }[] = [];
-  for (const { namespace, name: collection, values } of tables) {
-    const documents = [...values, 'null'].map((value, i) => documentOf(i + 1, value));
-    const refusalOf = async (some: readonly Uint8Array[]) => writer.upsert({ database: name, collection, run: name }, some, signal).then((found) => found[0]?.reason, (error: unknown) => {
+async function writeAll(session: Session, name: string, tables: readonly TrialTable[], documentsFor: Documents, signal: AbortSignal): Promise<readonly ScratchRefusal[]> {
+  const writer = writerFor(session, false), refused: ScratchRefusal[] = [];
+  for (const table of tables) {
+    const { namespace, name: collection } = table, documents = documentsFor(table);
+    const refusalOf = async (some: typeof documents) => writer.upsert({ database: name, collection, run: name }, some.map(({ document }) => document), signal).then((found) => found[0]?.reason, (error: unknown) => {
       if (signal.aborted || !(error instanceof DsyncError)) throw error;
       return error.message;
     });
     if (await refusalOf(documents) === undefined) continue;
-    for (const [i, document] of documents.entries()) {
-      const reason = await refusalOf([document]);
-      if (reason !== undefined) refused.push({ namespace, value: values[i], reason });
+    for (const one of documents) {
+      const reason = await refusalOf([one]);
+      if (reason !== undefined) refused.push({ namespace, value: one.value, reason });
     }
   }
   return refused;
 }
 
-function documentOf(id: number, value: string): Uint8Array {
-  const [, milliseconds] = /^\{"\$date":(\{"\$numberLong":"-?\d+"\})\}$/.exec(value) ?? [];
-  const bytes = BSON.serialize(new Fields([['_id', id], ['v', parseExtendedJson(milliseconds ?? value)]]));
-  // JavaScript has not all dates of BSON: a date is a long with another type, which stands behind the length and `_id`.
-  if (milliseconds !== undefined) bytes[13] = bsonType.date;
+const documentsOf: Documents = ({ values, rows, form }) => Array.from({ length: rows }, (_, i) => values[i] ?? 'null').map((value, i) => ({ value, document: form.inKey ? documentOf(['_id', value], ['v', '1']) : documentOf(['_id', numbered(i)], ['v', value]) }));
+
+/** As they are after a change of `n`. */
+const changedOf: Documents = (table) => Array.from({ length: table.rows }, (_, i) => nextValue(table, i) ?? 'null').map((value, i) => ({ value, document: documentOf(['_id', numbered(i)], ['v', value], ['n', numbered(0)]) }));
+
+const numbered = (place: number): string => `{"$numberInt":"${place + 1}"}`;
+
+/** From canonical Extended JSON. JavaScript has not all dates of BSON: one of these fields at the top is a long with another type. */
+function documentOf(...fields: readonly (readonly [string, string])[]): Uint8Array {
+  const dates = fields.map(([, value]) => /^\{"\$date":(\{"\$numberLong":"-?\d+"\})\}$/.exec(value)?.[1]);
+  const bytes = BSON.serialize(new Fields(fields.map(([name, value], i) => [name, parseExtendedJson(dates[i] ?? value)])));
+  for (const [i, [name]] of fields.entries()) if (dates[i] !== undefined) bytes[fieldOf(bufferOf(bytes), name)!.start - name.length - 2] = bsonType.date;
   return bytes;
 }

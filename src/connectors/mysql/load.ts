@@ -36,12 +36,38 @@ export function infileLoad(mapping: Mapping, table: string): Load {
   const sets = parts.flatMap((part) => part.set ?? []);
   const sql = `LOAD DATA LOCAL INFILE 'dsync' INTO TABLE ${table} CHARACTER SET utf8mb4 FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' `
     + `(${parts.map((part) => part.field).join(', ')})${sets.length > 0 ? ` SET ${sets.join(', ')}` : ''}`;
+  const unlabelled = unlabelledIn(mapping);
   return (session, lines, signal) => judged(async () => {
     const done = await session.load(sql, chunks(lines.bytes), signal);
     const [records, , skipped, warnings] = (done.info.match(/\d+/g) ?? []).map(Number);
     if (records === lines.count && skipped === 0 && warnings === 0 && done.warnings === 0) return undefined;
-    return warned(session, done, signal);
+    const told = await session.rows('SHOW WARNINGS', signal);
+    const isWhole = records === lines.count && skipped === 0 && told.length === warnings;
+    return isWhole && told.every((warning) => unlabelled.isMeant(warning, (row) => cellsOf(lines, row))) ? undefined : warned(told, done, unlabelled, lines);
   });
+}
+
+type Warning = readonly (string | null)[];
+interface Unlabelled { readonly any: boolean; isIn(cells: readonly (string | null)[]): boolean; isMeant(warning: Warning, cellsIn: (row: number) => readonly (string | null)[] | undefined): boolean }
+
+/**
+ * An ENUM of the same family may hold 0, the place of a value that was none of its labels, which reads as the empty text. Written
+ * so, it becomes 0 again, with a warning: that one is meant, where the cell is empty indeed.
+ */
+function unlabelledIn({ source, target }: Mapping): Unlabelled {
+  const places = new Map(target.columns.flatMap(({ name: column, type }, i) => (type.kind === 'enum' && source.columns[i].type.kind === 'enum' && !type.labels.includes('') ? [[column, i] as const] : [])));
+  return {
+    any: places.size > 0,
+    isIn: (cells) => places.size > 0 && [...places.values()].some((i) => cells[i] === ''),
+    isMeant([, code, message], cellsIn) {
+      const [, column, row] = /^Data truncated for column '(.*)' at row (\d+)$/s.exec(message ?? '') ?? [];
+      return code === '1265' && places.has(column) && cellsIn(Number(row) - 1)?.[places.get(column)!] === '';
+    },
+  };
+}
+
+function cellsOf(lines: Lines, i: number): readonly (string | null)[] | undefined {
+  return i < lines.count ? cellsOfLine(lines.bytes, lines.starts[i], lines.starts[i + 1] - 1) : undefined;
 }
 
 /** May the column be AUTO_INCREMENT? */
@@ -54,31 +80,43 @@ export function insertLoad(mapping: Mapping, table: string, limit: PacketLimit):
   const { target, source } = mapping;
   const spell = target.columns.map((column, i) => assignment(source.columns[i], column) ?? ((v: string) => v));
   const head = `INSERT INTO ${table} (${target.columns.map((column) => name(column.name)).join(', ')}) VALUES `;
-  const tuple = (lines: Lines, i: number) => {
-    const cells = cellsOfLine(lines.bytes, lines.starts[i], lines.starts[i + 1] - 1);
-    return `(${cells.map((cell, column) => (cell === null ? 'NULL' : spell[column](quote(cell)))).join(',')})`;
-  };
+  const unlabelled = unlabelledIn(mapping);
+  const tuple = (cells: readonly (string | null)[]) => `(${cells.map((cell, column) => (cell === null ? 'NULL' : spell[column](quote(cell)))).join(',')})`;
   return (session, lines, signal) => judged(async () => {
-    let tuples: string[] = [], size = 0;
+    let rows: (readonly (string | null)[])[] = [], tuples: string[] = [], size = 0;
     const send = async (): Promise<Trouble | undefined> => {
       if (tuples.length === 0) return undefined;
-      const done = await session.run(head + tuples.join(','), signal);
-      tuples = [];
-      size = 0;
+      const [sent, statement] = [rows, head + tuples.join(',')];
+      [rows, tuples, size] = [[], [], 0];
+      if (sent.some((cells) => unlabelled.isIn(cells))) return loosely(session, statement, (warning) => unlabelled.isMeant(warning, (row) => sent[row]), signal);
+      const done = await session.run(statement, signal);
       return done.warnings === 0 ? undefined : unnamed(await firstWarning(session, signal));
     };
     for (let i = 0; i < lines.count; i++) {
-      const text = tuple(lines, i), bytes = Buffer.byteLength(text) + 1;
+      const cells = cellsOf(lines, i)!, text = tuple(cells), bytes = Buffer.byteLength(text) + 1;
       if (bytes > limit.bytes) return { reason: '', named: new Map([[i, `the row takes ${bytes} bytes, more than max_allowed_packet`]]) };
       if (size + bytes > limit.bytes || tuples.length >= rowsPerInsert) {
         const trouble = await send();
         if (trouble) return trouble;
       }
+      if (unlabelled.any) rows.push(cells);
       tuples.push(text);
       size += bytes;
     }
     return send();
   });
+}
+
+/** A statement that a strict session would not take; each of its warnings must be one that is meant. */
+async function loosely(session: Session, statement: string, isMeant: (warning: Warning) => boolean, signal: AbortSignal): Promise<Trouble | undefined> {
+  const [[mode]] = await session.rows('SELECT @@sql_mode', signal);
+  await session.run(`SET SESSION sql_mode = ${quote(mode!.split(',').filter((word) => !/^STRICT/.test(word)).join(','))}`, signal);
+  try {
+    const done = await session.run(statement, signal), told = await session.rows('SHOW WARNINGS', signal), other = told.find((warning) => !isMeant(warning));
+    return other ? unnamed(other[2] ?? '') : told.length < done.warnings ? unnamed('the server warned of more than it tells') : undefined;
+  } finally {
+    await session.run(`SET SESSION sql_mode = ${quote(mode!)}`, signal);
+  }
 }
 
 /**
@@ -140,14 +178,13 @@ export function unnamed(reason: string): Trouble {
   return { reason: reason.replace(/ at row \d+$/, ''), named: new Map() };
 }
 
-async function warned(session: Session, done: Done, signal: AbortSignal): Promise<Trouble> {
-  const warnings = await session.rows('SHOW WARNINGS', signal);
-  const named = new Map<number, string>();
-  for (const [, , message] of warnings) {
+function warned(warnings: readonly Warning[], done: Done, unlabelled: Unlabelled, lines: Lines): Trouble {
+  const named = new Map<number, string>(), troubles = warnings.filter((warning) => !unlabelled.isMeant(warning, (row) => cellsOf(lines, row)));
+  for (const [, , message] of troubles) {
     const row = /\bat row (\d+)/.exec(message ?? '')?.[1];
     if (row !== undefined && !named.has(Number(row) - 1)) named.set(Number(row) - 1, message!.replace(/ at row \d+$/, ''));
   }
-  return { ...unnamed(warnings[0]?.[2] ?? `the server left lines out: ${done.info}`), named, more: warnings.length < Number(/Warnings: (\d+)/.exec(done.info)?.[1] ?? 0) };
+  return { ...unnamed(troubles[0]?.[2] ?? `the server left lines out: ${done.info}`), named, more: warnings.length < Number(/Warnings: (\d+)/.exec(done.info)?.[1] ?? 0) };
 }
 
 async function firstWarning(session: Session, signal: AbortSignal): Promise<string> {

@@ -1,6 +1,7 @@
 import type { Finding, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { currentUser, grantsOf, isOn, variables } from './check.js';
+import { isDecodable } from './charsets.js';
 import { errnoOf } from './faults.js';
 import { quote, tableName, type Session } from './session.js';
 import { withoutTransactions } from './snapshot.js';
@@ -82,11 +83,11 @@ async function storageFindings(session: Session, shapes: readonly Shape[], signa
   }));
 }
 
-/** A JSON value is looked up in the table, by its key. */
+/** A JSON value, and text that only the server decodes, is looked up in the table, by its key. */
 function keyFindings(shape: Shape): Finding[] {
-  const looked = shape.columns.filter(({ type }) => type.kind === 'json-value');
-  return looked.length === 0 || shape.key.length > 0 ? [] : [{
-    level: 'error', code: 'json-key', namespace: shape.namespace, message: `${shape.namespace} has JSON (${looked.map(({ name }) => name).join(', ')}), which the log does not tell as the table does, and no key to look it up by`,
+  const looked = [...shape.columns.keys()].filter((i) => shape.columns[i].type.kind === 'json-value' || !isDecodable(shape.columns[i].native)), names = looked.map((i) => shape.columns[i].name).join(', ');
+  return looked.length === 0 || (shape.key.length > 0 && !shape.key.some((i) => looked.includes(i))) ? [] : [{
+    level: 'error', code: 'json-key', namespace: shape.namespace, message: `${shape.namespace} has columns that the log does not tell as the table does (${names}: JSON, or text in gb18030), and no key without them to look them up by`,
     remedy: `ALTER TABLE ${tableName(shape.schema, shape.name)} ADD PRIMARY KEY …, or leave the table out (--exclude)`,
   }];
 }

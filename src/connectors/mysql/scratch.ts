@@ -1,13 +1,26 @@
-import type { OpenOptions, Scratch } from '../../contract.js';
+import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
-import { absentTypes, trialTables, type TrialTable } from '../../values/trials.js';
+import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { addressOf } from './address.js';
+import { isDecodable } from './charsets.js';
+import { errnoOf } from './faults.js';
 import { natives } from './natives.js';
 import { connect, name as quoted, tableName, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
 
-/** A syntax error, and a type that MariaDB does not know: such a server has no such type. */
-const unknownType = new Set([1064, 4161]);
+/** A syntax error, a character set or a type that the server does not know: such a server has no such type. */
+const unknownType = new Set([1064, 1115, 4161]);
+/** Types that can't be in a key, or only in part: blobs, JSON, geometries, vectors. */
+const noKeyType = new Set([...unknownType, 1170, 3152, 3728, 1687, 1070, 6134, 1167]);
+
+interface Form extends TrialForm { readonly key: string }
+type Table = TrialTable<Form>;
+
+const forms: readonly Form[] = [
+  { suffix: '', note: '', key: ', PRIMARY KEY (id)' },
+  { suffix: '_keyless', note: ', without a key', key: '' },
+  { suffix: '_key', note: ' in the key', key: ', PRIMARY KEY (v, id)', inKey: true },
+];
 
 /** A database on the URL's server. Needs CREATE and DROP on it. */
 export async function openScratch(url: string, schema: string, { signal, empty }: OpenOptions & { readonly empty: boolean }): Promise<Scratch> {
@@ -29,7 +42,12 @@ export async function openScratch(url: string, schema: string, { signal, empty }
     const tables = empty ? [] : await createTables(session, schema, signal), { flavour } = session.version;
     return {
       name: schema, schema, url: own.href, include: [`${schema}.*`], tables, absent: absentTypes(natives.filter(({ only }) => only === undefined || only === flavour), tables),
-      fill: (inner) => fill(session, schema, tables, inner), [Symbol.asyncDispose]: drop,
+      fill: (inner) => writeAll(session, tables, (table) => insertsOf(schema, table), inner),
+      change: (inner) => writeAll(session, tables, (table) => updatesOf(schema, table), inner),
+      async clear(inner) {
+        for (const { name } of tables) await session.run(`DELETE FROM ${tableName(schema, name)}`, inner);
+      },
+      [Symbol.asyncDispose]: drop,
     };
   } catch (error) {
     await drop();
@@ -42,36 +60,54 @@ function forbidden(error: unknown, schema: string): unknown {
   return new DsyncError('denied', `a database to try types in can't be made: ${error.message}`, { cause: error.cause, remedy: `GRANT ALL ON ${quoted(schema.replace(/_[^_]*$/, '_%').replaceAll('_', '\\_'))}.* TO CURRENT_USER` });
 }
 
-async function createTables(session: Session, schema: string, signal: AbortSignal): Promise<readonly TrialTable[]> {
-  const made: TrialTable[] = [];
-  for (const table of trialTables(natives.filter(({ only }) => only === undefined || only === session.version.flavour), schema)) {
+async function createTables(session: Session, schema: string, signal: AbortSignal): Promise<readonly Table[]> {
+  const made: Table[] = [];
+  const own = natives.filter(({ only }) => only === undefined || only === session.version.flavour);
+  for (const table of trialTables(own, schema, forms).filter(({ form, type, trial }) => form.suffix === '' || !isLookedUp(type, trial.declared, session))) {
+    // A column of a key takes no NULL, whatever it says.
+    const { form } = table, declared = form.inKey ? table.trial.declared.replace(/ NULL$/, '') : table.trial.declared;
     try {
-      await session.run(`CREATE TABLE ${tableName(schema, table.name)} (id INT PRIMARY KEY, v ${table.declared}) CHARACTER SET utf8mb4`, signal);
+      await session.run(`CREATE TABLE ${tableName(schema, table.name)} (id INT NOT NULL, v ${declared}, n INT${form.key}) CHARACTER SET utf8mb4`, signal);
       made.push(table);
     } catch (error) {
-      const { errno } = (error as { cause?: { errno?: number } }).cause ?? {};
-      if (!unknownType.has(errno ?? 0)) throw error;
+      if (!(form.inKey ? noKeyType : unknownType).has(errnoOf(error) ?? 0)) throw error;
     }
   }
   return made;
 }
 
+/** The log names the row, and its own column does not tell the value: such tables need another key. */
+function isLookedUp(type: string, declared: string, { version }: Session): boolean {
+  return (type === 'json' && version.flavour === 'mysql') || !isDecodable(declared);
+}
+
+/** A value, and the statement that writes it. */
+interface Writing { readonly value: string; readonly statement: string }
+
+function insertsOf(schema: string, { name, values, rows }: Table): readonly Writing[] {
+  const all = Array.from({ length: rows }, (_, i) => ({ value: values[i] ?? 'NULL', i }));
+  return all.map(({ value, i }) => ({ value, statement: `INSERT INTO ${tableName(schema, name)} (id, v) VALUES (${i + 1}, ${value})` }));
+}
+
+function updatesOf(schema: string, table: Table): readonly Writing[] {
+  const update = `UPDATE ${tableName(schema, table.name)} SET`;
+  const moves = Array.from({ length: table.rows }, (_, i) => ({ value: nextValue(table, i) ?? 'NULL', i }));
+  return [{ value: 'n', statement: `${update} n = 1` }, ...moves.map(({ value, i }) => ({ value, statement: `${update} v = ${value} WHERE id = ${i + 1}` }))];
+}
+
 /** Not strict: a label that an ENUM does not know, and dates of zeros, are values to be tried as well. */
-async function fill(session: Session, schema: string, tables: readonly TrialTable[], signal: AbortSignal): ReturnType<Scratch['fill']> {
-  const refused: { namespace: string; value: string; reason: string }[] = [];
-  await session.run("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 1", signal);
+async function writeAll(session: Session, tables: readonly Table[], writingsOf: (table: Table) => readonly Writing[], signal: AbortSignal): Promise<readonly ScratchRefusal[]> {
+  const refused: ScratchRefusal[] = [];
+  await session.run("SET SESSION sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO', foreign_key_checks = 1", signal);
   await session.run('START TRANSACTION', signal);
-  for (const { namespace, name, values } of tables) {
-    const rows = [...values.map((value, i) => `(${i + 1}, ${value})`), `(${values.length + 1}, NULL)`];
-    const insert = (some: readonly string[]) => session.run(`INSERT INTO ${tableName(schema, name)} VALUES ${some.join(', ')}`, signal);
-    const refusalOf = (some: readonly string[]) => insert(some).then(() => undefined, (error: unknown) => {
-      if (!(error instanceof DsyncError) || session.lost || signal.aborted) throw error;
-      return messageOf(error);
-    });
-    if (await refusalOf(rows) === undefined) continue;
-    for (const [i, row] of rows.entries()) {
-      const reason = await refusalOf([row]);
-      if (reason !== undefined) refused.push({ namespace, value: values[i], reason });
+  for (const table of tables) {
+    for (const { value, statement } of writingsOf(table)) {
+      try {
+        await session.run(statement, signal);
+      } catch (error) {
+        if (!(error instanceof DsyncError) || session.lost || signal.aborted) throw error;
+        refused.push({ namespace: table.namespace, value, reason: messageOf(error) });
+      }
     }
   }
   await session.run('COMMIT', signal);

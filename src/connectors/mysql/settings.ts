@@ -9,7 +9,7 @@ function common({ flavour }: Version): Settings {
   return {
     needed: [
       'SET NAMES utf8mb4',
-      `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = 1`,
+      `SET SESSION sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', autocommit = 1`,
     ],
     wished: [
       `SET SESSION wait_timeout = ${forever}, net_write_timeout = ${forever}, net_read_timeout = ${forever}`,
@@ -26,7 +26,7 @@ export function sourceSettings(version: Version): Settings {
   return { needed: [...needed, 'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ'], wished };
 }
 
-/** Zero dates and 0 as an AUTO_INCREMENT value are kept as they are; anything else that would change is an error or a warning. */
+/** Zero dates, days that a month has not, and 0 as an AUTO_INCREMENT value are kept as they are; anything else that would change is an error or a warning. */
 export function destinationSettings(version: Version): Settings {
   const { needed, wished } = common(version);
   return {

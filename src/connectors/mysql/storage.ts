@@ -72,12 +72,11 @@ function storeOwn(column: Column, engine: string, { offer }: Place): Stored | un
 function asWritten(column: Column, offer: Offer): Stored {
   const collation = collationOf(column.native);
   if (collation === undefined || offer.collations.has(collation)) return { column, fidelity: exact };
-  const charset = collation.split('_', 1)[0];
-  const other = charset === 'utf8mb4' ? offer.exactCollation : `${charset}_bin`;
-  return {
-    column: { ...column, native: column.native.replace(/ COLLATE \S+/i, ` COLLATE ${other}`) },
-    fidelity: { level: 'reshaped', note: `the server has no ${collation}: compared as ${other}` },
-  };
+  const charset = collation.split('_', 1)[0], plain = `${charset}_bin`;
+  const other = charset !== 'utf8mb4' && offer.collations.has(plain) ? plain : offer.exactCollation, native = column.native.replace(/ COLLATE \S+/i, ` COLLATE ${other}`);
+  const note = `the server has no ${collation}: compared as ${other}`;
+  if (other === plain || charset === 'utf8mb4') return { column: { ...column, native }, fidelity: { level: 'reshaped', note } };
+  return { column: { ...column, native: native.replace(/ CHARACTER SET \S+/i, ' CHARACTER SET utf8mb4') }, fidelity: { level: 'reshaped', note: `${note}, and kept in utf8mb4` } };
 }
 
 function storeOther(column: Column, place: Place, nativeNote: string): Stored | undefined {

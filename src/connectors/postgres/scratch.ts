@@ -1,11 +1,21 @@
-import type { OpenOptions, Scratch } from '../../contract.js';
+import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
-import { absentTypes, trialTables, type TrialTable } from '../../values/trials.js';
+import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { serverError } from './failure.js';
 import { loginOf } from './login.js';
 import { natives } from './natives.js';
 import { Session } from './session.js';
 import { literal, quoted } from './sql.js';
+
+interface Form extends TrialForm { readonly key: string; readonly identity: 'DEFAULT' | 'FULL' }
+type Table = TrialTable<Form>;
+
+const forms: readonly Form[] = [
+  { suffix: '', note: '', key: ', PRIMARY KEY (id)', identity: 'DEFAULT' },
+  { suffix: '_full', note: ', whole rows in the log', key: ', PRIMARY KEY (id)', identity: 'FULL' },
+  { suffix: '_keyless', note: ', without a key', key: '', identity: 'FULL' },
+  { suffix: '_key', note: ' in the key', key: ', PRIMARY KEY (v, id)', identity: 'DEFAULT', inKey: true },
+];
 
 /** A schema in the URL's database. Needs CREATE on it. */
 export async function openScratch(url: string, name: string, { signal, empty }: OpenOptions & { readonly empty: boolean }): Promise<Scratch> {
@@ -18,7 +28,9 @@ export async function openScratch(url: string, name: string, { signal, empty }: 
       const tables = empty ? [] : await session.transaction(signal, () => createTables(session, name, signal));
       return {
         name, schema: name, url, include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
-        fill: (inner) => fill(session, tables, inner),
+        fill: (inner) => writeAll(session, tables, insertsOf, inner),
+        change: (inner) => writeAll(session, tables, updatesOf, inner),
+        clear: async (inner) => { await session.query(tables.map((table) => `DELETE FROM ${quoted(table.name)}`).join('; '), inner); },
         [Symbol.asyncDispose]: () => drop(session, url, name),
       };
     } catch (error) {
@@ -36,13 +48,14 @@ function forbidden(error: unknown, database: string): unknown {
   return new DsyncError('denied', `a schema to try types in can't be made: ${messageOf(error)}`, { cause: error, remedy: `GRANT CREATE ON DATABASE ${quoted(database)} TO CURRENT_USER` });
 }
 
-/** Tables of types that the server does not have, by name, by extension or of that size, are left out. */
-async function createTables(session: Session, schema: string, signal: AbortSignal): Promise<readonly TrialTable[]> {
-  const made: TrialTable[] = [];
-  for (const table of trialTables(natives, schema)) {
-    await session.query(['SAVEPOINT type', ...table.trial.before ?? []].join('; '), signal);
+/** Tables of types that the server does not have, by name, by extension or of that size, are left out; keys of types without an order, too. */
+async function createTables(session: Session, schema: string, signal: AbortSignal): Promise<readonly Table[]> {
+  const made: Table[] = [];
+  for (const table of trialTables(natives, schema, forms)) {
+    const { trial, form: { key, identity, suffix } } = table, name = `${quoted(schema)}.${quoted(table.name)}`;
+    await session.query(['SAVEPOINT type', ...(suffix === '' ? trial.before ?? [] : [])].join('; '), signal);
     try {
-      await session.query(`CREATE TABLE ${quoted(schema)}.${quoted(table.name)} (id integer PRIMARY KEY, v ${table.declared})`, signal);
+      await session.query(`CREATE TABLE ${name} (id integer NOT NULL, v ${trial.declared}, n integer${key}); ALTER TABLE ${name} REPLICA IDENTITY ${identity}`, signal);
       made.push(table);
     } catch (error) {
       if (!unknownType.has(serverError(error)?.code ?? '')) throw error;
@@ -52,19 +65,35 @@ async function createTables(session: Session, schema: string, signal: AbortSigna
   return made;
 }
 
-/** No such type; a modifier that a later version takes. */
+/** No such type, or no order of its values; a modifier that a later version takes. */
 const unknownType = new Set(['42704', '22023']);
 
-async function fill(session: Session, tables: readonly TrialTable[], signal: AbortSignal): ReturnType<Scratch['fill']> {
-  const refused: { namespace: string; value: string; reason: string }[] = [];
-  for (const { namespace, name, declared, values } of tables) {
-    const rows = [...values.map((value, i) => `(${i + 1}, ${literal(value)}::${declared})`), `(${values.length + 1}, NULL)`];
-    const insert = (some: readonly string[]) => session.query(`INSERT INTO ${quoted(name)} VALUES ${some.join(', ')}`, signal);
-    const refusal = await refusalOf(insert(rows));
-    if (refusal === undefined) continue;
-    for (const [i, row] of rows.entries()) {
-      const reason = await refusalOf(insert([row]));
-      if (reason !== undefined) refused.push({ namespace, value: values[i], reason });
+/** A value by its place, and the statement that writes it. */
+interface Writing { readonly value: string; readonly statement: string }
+
+function insertsOf({ name, values, trial, form }: Table): readonly Writing[] {
+  const into = `INSERT INTO ${quoted(name)} (id, v) VALUES`;
+  return [...values.map((value, i) => ({ value, statement: `${into} (${i + 1}, ${literal(value)}::${trial.declared})` })), ...(form.inKey ? [] : [{ value: 'NULL', statement: `${into} (${values.length + 1}, NULL)` }])];
+}
+
+function updatesOf(table: Table): readonly Writing[] {
+  const update = `UPDATE ${quoted(table.name)} SET`;
+  const moves = Array.from({ length: table.rows }, (_, i) => {
+    const value = nextValue(table, i);
+    return { value: value ?? 'NULL', statement: `${update} v = ${value === undefined ? 'NULL' : `${literal(value)}::${table.trial.declared}`} WHERE id = ${i + 1}` };
+  });
+  return [{ value: 'n', statement: `${update} n = 1` }, ...moves];
+}
+
+/** All of a table at once; one by one where the server does not take them. */
+async function writeAll(session: Session, tables: readonly Table[], writingsOf: (table: Table) => readonly Writing[], signal: AbortSignal): Promise<readonly ScratchRefusal[]> {
+  const refused: ScratchRefusal[] = [];
+  for (const table of tables) {
+    const writings = writingsOf(table);
+    if (await refusalOf(session.query(writings.map(({ statement }) => statement).join('; '), signal)) === undefined) continue;
+    for (const { value, statement } of writings) {
+      const reason = await refusalOf(session.query(statement, signal));
+      if (reason !== undefined) refused.push({ namespace: table.namespace, value, reason });
     }
   }
   return refused;

@@ -1,14 +1,21 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Scratch } from '../../contract.js';
+import type { Scratch, ScratchRefusal } from '../../contract.js';
 import { messageOf } from '../../errors.js';
-import { absentTypes, trialTables, type TrialTable } from '../../values/trials.js';
+import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { natives } from './natives.js';
 import { ConstraintFailure, openForWriting, quoted, type Session } from './session.js';
 
 /** Ways to declare a table that change what SQLite keeps of a value. */
-const kinds = [{ suffix: '', options: '' }, { suffix: '_without_rowid', options: ' WITHOUT ROWID' }, { suffix: '_strict', options: ' STRICT' }] as const;
+interface Form extends TrialForm { readonly body: (declared: string) => string; readonly strict?: boolean }
+type Table = TrialTable<Form>;
+
+const body = (declared: string): string => `(id INTEGER PRIMARY KEY, v ${declared}, n INTEGER)`, keyed = (declared: string): string => `(id INTEGER, v ${declared}, n INTEGER, PRIMARY KEY (v, id))`;
+const forms: readonly Form[] = [
+  { suffix: '', note: '', body }, { suffix: '_without_rowid', note: ' WITHOUT ROWID', body: (declared) => `${body(declared)} WITHOUT ROWID` }, { suffix: '_strict', note: ' STRICT', body: (declared) => `${body(declared)} STRICT`, strict: true },
+  { suffix: '_key', note: ' in the key', body: keyed, inKey: true }, { suffix: '_key_without_rowid', note: ' in the key, WITHOUT ROWID', body: (declared) => `${keyed(declared)} WITHOUT ROWID`, inKey: true },
+];
 const strictTypes = new Set(['INT', 'INTEGER', 'REAL', 'TEXT', 'BLOB', 'ANY']);
 
 /** A file of its own, among the temporary ones: the library that reads the user's file is the same. */
@@ -16,15 +23,16 @@ export async function openScratch(name: string, { empty }: { readonly empty: boo
   const folder = mkdtempSync(join(tmpdir(), `${name}-`)), path = join(folder, 'types.db');
   const session = openForWriting({ path, readOnly: false });
   session.exec('BEGIN');
-  const tables = (empty ? [] : trialTables(natives, undefined)).flatMap((table) => kinds.flatMap(({ suffix, options }) => {
-    if (options === ' STRICT' && !strictTypes.has(table.declared)) return [];
-    session.exec(`CREATE TABLE ${quoted(table.name + suffix)} (id INTEGER PRIMARY KEY, v ${table.declared})${options}`);
-    return [{ ...table, name: table.name + suffix, namespace: table.name + suffix, declared: table.declared + options }];
-  }));
+  const tables = (empty ? [] : trialTables(natives, undefined, forms)).filter(({ form, trial }) => !form.strict || strictTypes.has(trial.declared));
+  for (const { name: table, form, trial } of tables) session.exec(`CREATE TABLE ${quoted(table)} ${form.body(trial.declared)}`);
   session.exec('COMMIT');
   return {
     name, url: `sqlite:${path}`, include: ['*'], tables, absent: absentTypes(natives, tables),
-    fill: async () => fill(session, tables),
+    fill: async () => write(session, tables.flatMap(insertsOf)),
+    change: async () => write(session, tables.flatMap(updatesOf)),
+    async clear() {
+      for (const { name: table } of tables) session.exec(`DELETE FROM ${quoted(table)}`);
+    },
     async [Symbol.asyncDispose]() {
       session[Symbol.dispose]();
       rmSync(folder, { recursive: true, force: true });
@@ -32,17 +40,29 @@ export async function openScratch(name: string, { empty }: { readonly empty: boo
   };
 }
 
-function fill(session: Session, tables: readonly TrialTable[]): Awaited<ReturnType<Scratch['fill']>> {
-  const refused: { namespace: string; value: string; reason: string }[] = [];
+/** A value, and the statement that writes it. */
+interface Writing { readonly namespace: string; readonly value: string; readonly statement: string }
+
+function insertsOf({ name, namespace, values, rows }: Table): readonly Writing[] {
+  const all = Array.from({ length: rows }, (_, i) => ({ value: values[i] ?? 'NULL', i }));
+  return all.map(({ value, i }) => ({ namespace, value, statement: `INSERT INTO ${quoted(name)} (id, v) VALUES (${i + 1}, ${value})` }));
+}
+
+function updatesOf(table: Table): readonly Writing[] {
+  const update = `UPDATE ${quoted(table.name)} SET`, { namespace } = table;
+  const moves = Array.from({ length: table.rows }, (_, i) => ({ value: nextValue(table, i) ?? 'NULL', i }));
+  return [{ namespace, value: 'n', statement: `${update} n = 1` }, ...moves.map(({ value, i }) => ({ namespace, value, statement: `${update} v = ${value} WHERE id = ${i + 1}` }))];
+}
+
+function write(session: Session, writings: readonly Writing[]): readonly ScratchRefusal[] {
+  const refused: ScratchRefusal[] = [];
   session.exec('BEGIN');
-  for (const { namespace, name, values } of tables) {
-    for (const [i, value] of [...values, 'NULL'].entries()) {
-      try {
-        session.insert(`INSERT INTO ${quoted(name)} VALUES (${i + 1}, ${value})`, []);
-      } catch (error) {
-        if (!(error instanceof ConstraintFailure)) throw error;
-        refused.push({ namespace, value, reason: messageOf(error) });
-      }
+  for (const { namespace, value, statement } of writings) {
+    try {
+      session.insert(statement, []);
+    } catch (error) {
+      if (!(error instanceof ConstraintFailure)) throw error;
+      refused.push({ namespace, value, reason: messageOf(error) });
     }
   }
   session.exec('COMMIT');
