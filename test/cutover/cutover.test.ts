@@ -78,12 +78,12 @@ describeWith(['postgres18', 'mariadb'], 'A way back of tables whose names are pa
     await using shop = await Shop.open('postgres18', 'mariadb');
     const odd = 'a?b*c:d', near = 'a!bxc:d';
     for (const name of [odd, near]) await shop.source.query(`CREATE TABLE "${name}" (id int PRIMARY KEY, v int); INSERT INTO "${name}" VALUES (1, 1), (2, 2)`);
-    await shop.destination.query(`CREATE TABLE \`${near}\` (id int PRIMARY KEY, v int)`);
+    await shop.destination.query(`CREATE TABLE \`${near}\` (id int PRIMARY KEY, v int, w int)`);
     const running = await shop.program.live('--exclude', 'public.a!*');
     const { by, report, stderr } = await shop.program.cutover('--fence', '--reverse', '--timeout', '60s');
     expect(by, stderr).toBe(0);
     await running.ended;
-    await shop.destination.query(`UPDATE \`${odd}\` SET v = 10 WHERE id = 1; INSERT INTO \`${near}\` VALUES (7, 7)`);
+    await shop.destination.query(`UPDATE \`${odd}\` SET v = 10 WHERE id = 1; INSERT INTO \`${near}\` VALUES (7, 7, 7)`);
     const back = shop.program.run('resume', report.wayBack!.run), rows = () => shop.source.query(`SELECT id, v FROM "${odd}" ORDER BY id`);
     while ((await rows())[0]!.v !== '10') await delay(50);
     await shop.source.query(`SET dsync.writes = on; UPDATE "${odd}" SET v = 99; RESET dsync.writes`);
