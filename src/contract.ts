@@ -563,9 +563,9 @@ export interface ChangeLog {
   reached(position: Position, goal: Position): boolean;
   /**
    * Is this server, which is not the one that `identity` names, its successor: with all that the other had in its log up to
-   * `position`, and what follows? Absent where that can't be proven.
+   * `position`, and what follows? Absent where that can't be proven. `at`: when the last transaction before it was committed.
    */
-  succeeds?(identity: string, position: Position, signal: AbortSignal): Promise<boolean>;
+  succeeds?(identity: string, position: Position, at: number | undefined, signal: AbortSignal): Promise<boolean>;
   /** Bytes of log between a position and its end, other programs' included; undefined where it can't be told. */
   distance?(position: Position, signal: AbortSignal): Promise<number | undefined>;
   /** The log before `position` may go: called only when the state store has it on disk. Takes effect soon, not at once. */
@@ -893,6 +893,8 @@ export interface RunState {
 export interface RunLog {
   readonly pin?: Pin;
   readonly place?: LogPlace;
+  /** When the last transaction before this position was committed, by the source's clock: milliseconds since 1970. */
+  readonly committed?: { readonly position: Position; readonly at: number };
   /** Tables that are not followed as the others are. */
   readonly tables?: Readonly<Record<string, TableState | null>>;
   /** Shapes before whose first row the run has stopped: it goes on with them once the destination fits. */

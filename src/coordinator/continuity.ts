@@ -5,7 +5,8 @@ import { DsyncError } from '../errors.js';
 export async function isSameSource(state: RunState, source: Source, signal: AbortSignal): Promise<boolean> {
   if ((await source.identity(signal)) === state.sourceIdentity) return true;
   const position = state.log?.place?.position ?? state.moments.at(-1)?.position;
-  return position !== undefined && (await source.log?.succeeds?.(state.sourceIdentity, position, signal) ?? false);
+  const committed = state.log?.committed, at = committed?.position === position ? committed?.at : undefined;
+  return position !== undefined && (await source.log?.succeeds?.(state.sourceIdentity, position, at, signal) ?? false);
 }
 
 /** What was applied must be in the source's log: a server that was promoted or set back may lack the end of it. */

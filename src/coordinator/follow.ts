@@ -91,7 +91,7 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
       }
       if (message.value.kind === 'position') lanes.pass(message.value.place);
       else await lanes.take(ways.size === 0 ? message.value : { ...message.value, changes: message.value.changes.map((change) => ways.get(change.namespace)?.(change) ?? change) });
-      saver.at = message.value.at;
+      saver.heard(message.value);
       between = message.value.place.changes === 0;
     }
   } catch (error) {
@@ -166,7 +166,9 @@ async function applied(log: ChangeLog, lanes: Lanes, goal: Position, signal: Abo
 /** Saves the lanes' place, and then lets the log before it go: in this order, always. */
 class Saver {
   /** When the last message happened, by the source's clock. */
-  at: number | undefined;
+  #at: number | undefined;
+  /** When the transactions before these positions were committed; in their order. */
+  readonly #committed = new Map<Position, number>();
   readonly #run: Run;
   readonly #log: ChangeLog;
   readonly #lanes: Lanes;
@@ -184,19 +186,36 @@ class Saver {
     this.#timers = [setInterval(guarded(() => this.save()), saveMillis), setInterval(guarded(() => lanes.settle()), settleMillis)];
   }
 
+  heard({ place, at }: { readonly place: LogPlace; readonly at: number }): void {
+    this.#at = at;
+    if (at > 0 && !this.#committed.has(place.position)) this.#committed.set(place.position, at);
+  }
+
   save(): void {
     const { place, isIdle } = this.#lanes, { store, id, emit } = this.#run;
     const text = JSON.stringify(place);
     if (text !== this.#saved) {
-      store.update(id, { log: { place } });
+      const at = this.#committedAt(place.position);
+      store.update(id, { log: { place, ...(at !== undefined && { committed: { position: place.position, at } }) } });
       this.#log.confirm(place.position);
       this.#apart.reached((goal) => this.#log.reached(place.position, goal));
       this.#saved = text;
     }
-    const behindSeconds = isIdle ? 0 : this.at === undefined ? undefined : Math.max(0, (Date.now() - this.at) / 1000);
+    const behindSeconds = isIdle ? 0 : this.#at === undefined ? undefined : Math.max(0, (Date.now() - this.#at) / 1000);
     void this.#ask();
     const behindBytes = this.#behindBytes;
     emit({ kind: 'followed', changes: this.#tally.changes, place, ...(behindSeconds !== undefined && { behindSeconds }), ...(behindBytes !== undefined && { behindBytes }) });
+  }
+
+  /** Forgets those before. */
+  #committedAt(position: Position): number | undefined {
+    const at = this.#committed.get(position);
+    if (at === undefined) return undefined;
+    for (const earlier of this.#committed.keys()) {
+      if (earlier === position) break;
+      this.#committed.delete(earlier);
+    }
+    return at;
   }
 
   async #ask(): Promise<void> {

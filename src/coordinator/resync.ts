@@ -1,5 +1,6 @@
 import type { Mapping, Moment, Position, Shape, Snapshot } from '../contract.js';
 import { DsyncError } from '../errors.js';
+import { literally } from '../source/selection.js';
 import type { Apart } from './apart.js';
 import { isReadable, logOf } from './ends.js';
 import { tasksOf } from './moment.js';
@@ -43,7 +44,7 @@ async function resyncOne(run: Run, apart: Apart, namespace: string): Promise<voi
 async function presentMapping(run: Run, namespace: string): Promise<Mapping> {
   const mapping = run.mappings.find(({ source }) => source.namespace === namespace);
   if (!mapping) throw new DsyncError('usage', `the run has no table ${namespace}`, { namespace });
-  const [now] = await run.source.shapes({ include: [namespace], exclude: [] }, run.signal);
+  const [now] = await run.source.shapes({ include: [literally(namespace)], exclude: [] }, run.signal);
   if (!now) throw new DsyncError('refused', `${namespace} is no longer in the source`, { namespace });
   if (run.config.onDdl === 'ignore' && run.store.load(run.id)?.log?.shapes?.[namespace]) throw new DsyncError('refused', `some columns of ${namespace} are not taken (--on-ddl ignore): it can't be compared`, { namespace });
   if (sameShape(mapping.source, now)) {
@@ -95,7 +96,8 @@ async function copied(run: Run, work: Work, snapshot: Snapshot, number: number):
 /** Takes a table of the source into the run; it is copied at the next opportunity. Fails where it can't be, and nothing is changed then. */
 export async function add(run: Run, apart: Apart, name: string): Promise<string> {
   const { source, destination, config, signal } = run;
-  const shapes = await source.shapes(selectionOf([name], [], source), signal);
+  const named = (pattern: string) => source.shapes(selectionOf([pattern], [], source), signal);
+  const exactly = await named(literally(name)), shapes = exactly.length > 0 ? exactly : await named(name);
   if (shapes.length !== 1) throw new DsyncError('usage', shapes.length === 0 ? `the source has no table ${name}` : `${name} names ${shapes.length} tables`, { remedy: 'name one table, as dsync plan does' });
   const [shape] = shapes, { namespace } = shape;
   if (run.mappings.some((mapping) => mapping.source.namespace === namespace)) throw new DsyncError('usage', `the run has the table ${namespace} already`, { remedy: `dsync tables ${run.id} resync ${namespace} copies it anew` });

@@ -1,8 +1,8 @@
 import type { Selection, Shape, Source, Target } from '../contract.js';
 import { DsyncError } from '../errors.js';
-import { selects } from '../source/selection.js';
+import { literally, meantAt, selects, unescaped } from '../source/selection.js';
 
-/** `--namespace PATTERN` or `--namespace NAMESPACE:TARGET`, taken apart. */
+/** `--namespace PATTERN` or `--namespace NAMESPACE:TARGET`, taken apart; both still have their backslashes. */
 interface Rule { readonly pattern: string; readonly target?: string }
 
 /** The selection that the flags mean. A pattern without a dot also means tables of the source's default schema. */
@@ -35,21 +35,27 @@ export function filtersOf(where: Readonly<Record<string, string>>, shapes: reado
 }
 
 function ruleOf(text: string): Rule {
-  const colon = text.indexOf(':');
+  const colon = meantAt(text, ':');
   return colon < 0 ? { pattern: text } : { pattern: text.slice(0, colon), target: text.slice(colon + 1) };
 }
 
 function renamed(shape: Shape, rules: readonly Rule[], source: Source): Target | undefined {
   for (const { pattern, target } of rules) {
     const named = selects({ include: [pattern], exclude: [] });
-    if (named(shape.namespace) || (shape.schema === source.defaultSchema && named(shape.name))) return parseTarget(target!.replace('*', () => shape.name));
+    if (named(shape.namespace) || (shape.schema === source.defaultSchema && named(shape.name))) return targetOf(target!, shape);
   }
   return undefined;
 }
 
-function parseTarget(text: string): Target {
-  const dot = text.indexOf('.');
-  return dot < 0 ? { name: text } : { schema: text.slice(0, dot), name: text.slice(dot + 1) };
+function targetOf(template: string, { name }: Shape): Target {
+  const star = meantAt(template, '*'), text = star < 0 ? template : template.slice(0, star) + literally(name) + template.slice(star + 1);
+  const dot = meantAt(text, '.');
+  return dot < 0 ? { name: unescaped(text) } : { schema: unescaped(text.slice(0, dot)), name: unescaped(text.slice(dot + 1)) };
+}
+
+/** The rule that takes this very table there. */
+export function ruleFor(from: Pick<Shape, 'namespace'>, to: Target): string {
+  return `${literally(from.namespace)}:${[to.schema, to.name].flatMap((part) => (part === undefined ? [] : [literally(part)])).join('.')}`;
 }
 
 function sameName(shape: Shape, source: Source, destination: { readonly defaultSchema?: string }): Target {

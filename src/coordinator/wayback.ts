@@ -1,5 +1,6 @@
 import type { ChangeLog, Destination, Mapping, Position, Shape, Source } from '../contract.js';
 import { DsyncError } from '../errors.js';
+import { literally } from '../source/selection.js';
 import type { Ports, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import type { Run } from './run.js';
@@ -57,7 +58,7 @@ function exchanged(config: RunConfig, { namespaces, acceptLoss }: WayBackAsk): R
 }
 
 async function mapBack(forward: readonly Mapping[], source: Source, destination: Destination, signal: AbortSignal): Promise<readonly Mapping[]> {
-  const shapes = await source.shapes({ include: forward.map(({ target }) => target.namespace), exclude: [] }, signal);
+  const shapes = await source.shapes({ include: forward.map(({ target }) => literally(target.namespace)), exclude: [] }, signal);
   const found = forward.map(({ source: old, target }) => ({ old, shape: shapes.find(({ namespace }) => namespace === target.namespace) }));
   const lost = found.find(({ shape }) => !shape);
   if (lost) throw new DsyncError('refused', `${lost.old.namespace} has no table in the destination that could be followed back`);

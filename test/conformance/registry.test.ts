@@ -2,7 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { connectorFor, connectors } from '../../src/connectors/index.js';
-import { selects } from '../../src/source/selection.js';
+import type { Shape, Source } from '../../src/contract.js';
+import { ruleFor, targetsOf } from '../../src/coordinator/route.js';
+import { literally, selects } from '../../src/source/selection.js';
 import { partsAt } from '../../src/source/parts.js';
 import { parseKey, spellKey } from '../../src/source/keys.js';
 
@@ -50,6 +52,17 @@ test('a selection takes what its globs take, and all without any', () => {
   expect(taken(['PUBLIC.orders'])).toEqual([]);
   expect(taken(['a+b', 'a.b*'])).toEqual(['a+b', 'a.b\nc']);
   expect(taken(['publicXorders', '.*', '[a-z]+'])).toEqual([]);
+});
+
+test('a backslash takes what would mean more as itself, in patterns and in targets', () => {
+  const names = ['s.a*b', 's.aXb', 's.a?b:c', 's.a!b:c', 's.x\\y', String.raw`s.x\*y`];
+  for (const name of names) expect(names.filter(selects({ include: [literally(name)], exclude: [] }))).toEqual([name]);
+  expect(names.filter(selects({ include: [String.raw`s.a\*b`, 's.x\\y'], exclude: [] }))).toEqual(['s.a*b', 's.x\\y']);
+  const shape = (name: string): Shape => ({ namespace: `s.${name}`, schema: 's', name, engine: 'memory', columns: [], key: [] });
+  const to = (rule: string, name: string) => [...targetsOf([shape(name)], [rule], { defaultSchema: 's' } as Source, {}).values()];
+  for (const name of ['a*b', 'a?b:c', 'a.b', 'x\\y']) expect(to(ruleFor(shape(name), { schema: 't.u', name }), name)).toEqual([{ schema: 't.u', name }]);
+  expect(to('*:old_*', 'a.b:c*')).toEqual([{ name: 'old_a.b:c*' }]);
+  expect(to(String.raw`a:kept\*.b`, 'a')).toEqual([{ schema: 'kept*', name: 'b' }]);
 });
 
 test('parts meet at their edges, each edge once', () => {

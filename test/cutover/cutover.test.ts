@@ -73,6 +73,30 @@ for (const [from, to] of [['postgres18', 'mariadb'], ['mariadb', 'postgres18']] 
   });
 }
 
+describeWith(['postgres18', 'mariadb'], 'A way back of tables whose names are patterns', () => {
+  it('is of these very tables: they are followed, and made equal anew, whatever their names match', async () => {
+    await using shop = await Shop.open('postgres18', 'mariadb');
+    const odd = 'a?b*c:d', near = 'a!bxc:d';
+    for (const name of [odd, near]) await shop.source.query(`CREATE TABLE "${name}" (id int PRIMARY KEY, v int); INSERT INTO "${name}" VALUES (1, 1), (2, 2)`);
+    await shop.destination.query(`CREATE TABLE \`${near}\` (id int PRIMARY KEY, v int, w int)`);
+    const running = await shop.program.live('--exclude', 'public.a!*');
+    const { by, report, stderr } = await shop.program.cutover('--fence', '--reverse', '--timeout', '60s');
+    expect(by, stderr).toBe(0);
+    await running.ended;
+    await shop.destination.query(`UPDATE \`${odd}\` SET v = 10 WHERE id = 1; INSERT INTO \`${near}\` VALUES (7, 7, 7)`);
+    const back = shop.program.run('resume', report.wayBack!.run), rows = () => shop.source.query(`SELECT id, v FROM "${odd}" ORDER BY id`);
+    while ((await rows())[0]!.v !== '10') await delay(50);
+    await shop.source.query(`SET dsync.writes = on; UPDATE "${odd}" SET v = 99; RESET dsync.writes`);
+    const resync = await shop.program.run('tables', report.wayBack!.run, 'resync', odd).ended;
+    expect(resync.by, resync.stderr).toBe(0);
+    while ((await rows())[1]!.v !== '2') await delay(50);
+    expect(await rows()).toEqual([{ id: '1', v: '10' }, { id: '2', v: '2' }]);
+    expect(await shop.source.query(`SELECT id, v FROM "${near}" ORDER BY id`)).toEqual([{ id: '1', v: '1' }, { id: '2', v: '2' }]);
+    back.kill('SIGINT');
+    expect((await back.ended).by).toBe(130);
+  });
+});
+
 describeWith('postgres18', 'A cutover', () => {
   it('without a fence waits until no write comes, and says that it only saw so', async () => {
     await using shop = await Shop.open('postgres18', 'postgres18');

@@ -65,9 +65,9 @@ async function askOf(session: Session, state: RunState, { fence, timeout, revers
 
 /** The stored configuration with its ends exchanged and its tables mapped back. */
 async function wayBackOf(session: Session, state: RunState, acceptLoss: readonly string[]): Promise<WayBackAsk> {
-  const [{ restoredConfig }, { flowId }] = await Promise.all([import('../config.js'), import('../../state/flow.js')]);
+  const [{ restoredConfig }, { flowId }, { ruleFor }] = await Promise.all([import('../config.js'), import('../../state/flow.js'), import('../../coordinator/route.js')]);
   const stored = restoredConfig(state.run, state.config);
-  const namespaces = state.mappings.map(({ source, target }) => `${target.namespace}:${source.namespace}`);
+  const namespaces = state.mappings.map(({ source, target }) => ruleFor(target, source));
   const storedConfig = {
     ...stored, source: stored.destination, destination: stored.source, secrets: { source: stored.secrets.destination, destination: stored.secrets.source },
     namespaces, exclude: [], where: {}, existing: 'refuse' as const, acceptLoss: [...acceptLoss], live: true,

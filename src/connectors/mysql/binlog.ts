@@ -71,6 +71,8 @@ const rowEvents = new Map<number, { readonly change: 'insert' | 'update' | 'dele
   [30, { change: 'insert', extra: true }], [31, { change: 'update', extra: true }], [32, { change: 'delete', extra: true }],
 ]);
 const compressedRows = new Set([166, 167, 168, 169, 170, 171]);
+/** MySQL's: parts of JSON values in place of rows, and a whole transaction as one compressed event. */
+const [partialRows, compressedTransaction] = [39, 40];
 const heartbeatSeconds = 5;
 const silentSeconds = 20;
 
@@ -146,13 +148,22 @@ function takeRows(zongji: Machinery, chosen: BinlogOptions['chosen'], queue: Que
         queue.put({ kind: 'map', map }, end - head);
       } else wanted.delete(map.id);
     } else if (compressedRows.has(type)) {
-      if (wanted.has(buffer.readUIntLE(head + headBytes, 6))) fail(new DsyncError('refused', 'the binary log holds compressed rows', { remedy: 'SET GLOBAL log_bin_compress = OFF, then start over with a new run' }));
+      if (wanted.has(buffer.readUIntLE(head + headBytes, 6))) fail(unreadable('compressed rows', 'SET GLOBAL log_bin_compress = OFF'));
+    } else if (type === partialRows) {
+      if (wanted.has(buffer.readUIntLE(head + headBytes, 6))) fail(unreadable('parts of JSON values', "SET GLOBAL binlog_row_value_options = ''"));
+    } else if (type === compressedTransaction) {
+      // Whose rows are in it can't be seen.
+      fail(unreadable('a compressed transaction', 'SET GLOBAL binlog_transaction_compression = OFF'));
     } else {
       if (fileHeads.has(type)) queue.put({ kind: 'passed', offset: buffer.readUInt32LE(head + 13) }, 0);
       return decode.call(this, packet, connection);
     }
     return prototype.binlogData;
   };
+}
+
+function unreadable(what: string, statement: string): DsyncError {
+  return new DsyncError('refused', `the binary log holds ${what}, which dsync does not read: a session, or the server, was set so after this run began`, { remedy: `${statement}, let all clients connect again, then start over with a new run` });
 }
 
 /** The event's length stands at byte 9 of its header. */

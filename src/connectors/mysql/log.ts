@@ -3,6 +3,7 @@ import { DsyncError } from '../../errors.js';
 import { follow } from './follow.js';
 import { checkLog } from './logcheck.js';
 import { Outlook } from './outlook.js';
+import { succeedsByDomains, type Succession } from './succession.js';
 import { filePlaceOf, reached } from './places.js';
 import type { Session } from './session.js';
 import { binlogPlace } from './snapshot.js';
@@ -46,7 +47,7 @@ export function changeLog({ control, open, identity, snapshot }: LogPorts): Chan
     },
     head: (signal) => head(control, byFile, signal),
     reached,
-    succeeds: async (earlier, position, signal) => succeeds(control, { earlier, here: await identity(signal), position }, signal),
+    succeeds: async (earlier, position, at, signal) => succeeds({ earlier, here: await identity(signal), position, at }, { control, open }, signal),
     distance: (position, signal) => outlook.distance(position, signal),
     confirm() {},
     retention: (_run, position, signal) => outlook.retention(position, signal),
@@ -71,8 +72,12 @@ function exactPosition({ exact, position, how }: Moment): Position {
   });
 }
 
-/** A replica of the very server that is meant: it has all of its transactions that were applied, and keeps those that were not. MariaDB's GTIDs don't name a server for good. */
-async function succeeds(control: Session, { earlier, here, position }: { readonly earlier: string; readonly here: string; readonly position: Position }, signal: AbortSignal): Promise<boolean> {
+/** A replica of the very server that is meant: it has all of its transactions that were applied, and keeps those that were not. */
+function succeeds(succession: Succession, ports: Pick<LogPorts, 'control' | 'open'>, signal: AbortSignal): Promise<boolean> {
+  return ports.control.version.flavour === 'mariadb' ? succeedsByDomains(succession, ports, signal) : succeedsByUuid(ports.control, succession, signal);
+}
+
+async function succeedsByUuid(control: Session, { earlier, here, position }: Succession, signal: AbortSignal): Promise<boolean> {
   const [[, server, database] = [], [, , own] = []] = [earlier, here].map((text) => /^mysql:([0-9a-f-]{36})(.*)$/.exec(text) ?? []);
   if (server === undefined || database !== own || filePlaceOf(position) || !position.includes(server)) return false;
   const [[on, ...sets]] = await control.rows("SELECT @@global.gtid_mode = 'ON', @@global.gtid_purged, @@global.gtid_executed", signal), [purged, executed] = sets.map((set) => set!.replace(/\s/g, ''));
