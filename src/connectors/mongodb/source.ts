@@ -90,7 +90,7 @@ function fuzzySnapshot(session: Session, options: OpenOptions, from?: Time): Sna
     plan: (shape, { taskBytes }, signal) => plan(session, shape, taskBytes, signal),
     read: (job, signal) => read(session, options, job, signal, from),
     parts: async () => [{}],
-    scan: (job, signal) => scan(session, options, job, signal),
+    scan: (job, signal) => scan(session, options, job, signal, from),
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -145,9 +145,9 @@ function* cut(documents: readonly Uint8Array[], { batchBytes, batchRows = Infini
   yield { documents: documents.slice(start), bytes };
 }
 
-async function* scan(session: Session, options: OpenOptions, { shape, part, where }: ScanJob, signal: AbortSignal): AsyncGenerator<readonly Row[]> {
+async function* scan(session: Session, options: OpenOptions, { shape, part, where }: ScanJob, signal: AbortSignal, from?: Time): AsyncGenerator<readonly Row[]> {
   const decode = decodeRows(shape), range = partFilter(shape, part);
-  const find = { filter: filterOf({ ...(range !== undefined && { range }) }, undefined, where), sorted: false, what: `scanning ${shape.namespace}` };
+  const find = { filter: filterOf({ ...(range !== undefined && { range }) }, undefined, where), sorted: false, what: `scanning ${shape.namespace}`, ...(from && { from }) };
   for await (const documents of replies(session, shape, find, options, signal)) yield decode(documents);
 }
 
