@@ -29,10 +29,15 @@ export async function verifyRun(run: Run, works: readonly Work[], snapshot: Snap
   await compare(run, mended, snapshot, true);
 }
 
-/** Mends tables that an earlier moment has filled. Fails with `refused` where they did not become equal. */
+/**
+ * Mends tables that an earlier moment has filled. Fails with `refused` where they did not become equal, in a moment in which that
+ * can be told: what changed while it was looked at is still to come by the log.
+ */
 export async function compareStale(run: Run, works: readonly Work[], snapshot: Snapshot): Promise<void> {
-  const unequal: NamespaceVerification[] = [];
+  const unequal: NamespaceVerification[] = [], { exact } = snapshot.moment;
+  const later = (namespace: string) => notComparable(works.find(({ mapping }) => mapping.source.namespace === namespace)!.mapping, notYet);
   const emit: Emit = (event) => {
+    if (event.kind === 'verified' && !exact) return run.emit({ kind: 'verified', verification: later(event.verification.namespace) });
     if (event.kind === 'verified' && event.verification.result !== 'equal') unequal.push(event.verification);
     run.emit(event);
   };
@@ -68,6 +73,7 @@ async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Sna
     source: snapshot,
     openDestination: () => lookAtDestination(run.config, run, mappings.map((mapping) => mapping.target)),
     mappings, where: run.where, concurrency: run.config.concurrency, verifyWith: run.config.verifyWith, emit: run.emit, signal: run.signal,
+    ...(mended && run.config.live && !snapshot.moment.exact && { looks: 2 }),
     rejectedKeys: (namespace) => keys.get(namespace) ?? new Set(),
     extrasAllowed: (mapping) => added && mapping.existed,
     mayOverwrite: () => run.config.existing === 'merge',

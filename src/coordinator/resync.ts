@@ -1,4 +1,4 @@
-import type { Mapping, Moment, Position, Shape, Snapshot } from '../contract.js';
+import type { ChangeLog, Mapping, Moment, Position, Shape, Snapshot } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { literally } from '../source/selection.js';
 import type { Apart } from './apart.js';
@@ -11,7 +11,8 @@ import { copyTables, type Run, type Work } from './run.js';
 import { adaptAll, agreementOf, refuseLosses, refuseRows } from './tables.js';
 
 /**
- * Makes the tables that wait for it equal to the source, in a moment whose position is exact; from there on they are followed.
+ * Makes the tables that wait for it equal to the source, in a moment whose position is exact, or after one whose log goes by key; from
+ * there on they are followed.
  * Nothing else may write meanwhile. A table with which that can't be done is paused. Fails with `source-lost` where the moment is
  * gone: the tables wait on, on disk.
  */
@@ -31,13 +32,14 @@ const ofTheTable: readonly string[] = ['data', 'refused', 'denied', 'not-ready',
 async function resyncOne(run: Run, apart: Apart, namespace: string): Promise<void> {
   const fresh = apart.isFresh(namespace);
   if (!(await isReadable(run.config.destination))) throw new DsyncError('refused', unreadable, { namespace });
-  await using snapshot = await logOf(run.source).pin(run.id, run.mappings.map(({ source }) => source), (pin) => run.store.update(run.id, { log: { pin } }), run.signal);
+  const log = logOf(run.source);
+  await using snapshot = await log.pin(run.id, run.mappings.map(({ source }) => source), (pin) => run.store.update(run.id, { log: { pin } }), run.signal);
   const mapping = await presentMapping(run, namespace);
   const number = noted(run, snapshot.moment);
   const work = await workOf(run, mapping, snapshot, fresh);
   if (fresh) await copied(run, work, snapshot, number);
   else await compareStale(run, [work], snapshot);
-  apart.set(namespace, { state: 'since', position: positionOf(snapshot) });
+  apart.set(namespace, { state: 'since', position: positionOf(snapshot, log) });
 }
 
 /** The table as it is now, which the moment shows: what was altered since it was last followed is taken up here. */
@@ -70,8 +72,9 @@ function noted(run: Run, moment: Moment): number {
   return run.moments.length - 1;
 }
 
-function positionOf({ moment: { exact, position, how } }: Snapshot): Position {
-  if (exact && position !== undefined) return position;
+/** Changes by key make of rows that were read after the position what they became. */
+function positionOf({ moment: { exact, position, how } }: Snapshot, { byKey }: ChangeLog): Position {
+  if ((exact || byKey) && position !== undefined) return position;
   throw new DsyncError('not-ready', `the source gives its readers no common moment that is a place in its log (${how})`);
 }
 

@@ -135,9 +135,15 @@ describeWith('mongodb', 'the log of MongoDB', () => {
     expect((await followed(world)).changes()).toEqual([]);
   });
 
-  test('a place of other collections is refused', async () => {
-    const world = await pinned({ a: [{ x: 1 }], b: [{ x: 1 }] });
-    await expect(following(world.log, { ...jobOf(world), shapes: world.shapes.slice(0, 1) }).ended).resolves.toMatchObject({ code: 'refused', remedy: expect.stringContaining('same collections') });
+  test('from a place of other collections on, all comes that these have had since', async () => {
+    const world = await pinned({ a: [{ _id: 1 as never }], b: [{ _id: 1 as never }] }), { db } = world.database, [a] = world.shapes;
+    await db.collection('a').insertOne({ _id: 2 as never });
+    const alone = following(world.log, { ...jobOf(world, { position: await world.log.head(never), changes: 0 }), shapes: [a!] });
+    await db.collection('a').insertOne({ _id: 3 as never });
+    await alone.until(() => alone.changes().length > 0 && alone.place()!.changes === 0);
+    await alone.stop();
+    await db.collection('b').insertOne({ _id: 4 as never });
+    expect((await followed(world, alone.place()!)).changes().map((change) => 'row' in change && change.row[0]).at(-1)).toBe('{"$numberInt":"4"}');
   });
 
   test('a dropped collection is told as another shape, after everything before it', async () => {
@@ -408,6 +414,34 @@ describe('events as the manual prints them', () => {
     const changed = all.messages.flatMap((message) => (message.kind === 'shape' && message.changed ? [message.shape] : []));
     expect(changed).toEqual(shapes);
     if (shapes.length > 0) expect(all.messages.map((message) => (message.kind === 'shape' ? message.changed : message.kind)).slice(0, 3)).toEqual([false, 'changes', true]);
+  });
+
+  test('of a collection that is further nothing is told up to there, neither changes nor its drop, and all is counted', async () => {
+    const server = new MadeUpServer(), log = server.log(), from = await pinOf(log, [users, teams]), team = (t: number, _id: number, rest: Document = {}) => inserted(t, 1, { _id }, { ns: { db: 'engineering', coll: 'teams' }, ...rest });
+    server.replies = [[inserted(101), team(102, 2), dropped(103, 'teams'), team(104, 4), team(110, 5, transaction), team(111, 6, transaction)]];
+    const all = following(log, { ...job(from, 0, [users, teams]), since: new Map([[teams.namespace, '110.1']]) });
+    await all.until(() => all.changes().length === 2);
+    expect(told(all.messages)).toEqual([['insert', alice], ['insert', { _id: 6 }]]);
+    expect(all.messages.flatMap((message) => (message.kind === 'shape' ? [[message.shape.name, message.changed]] : []))).toEqual([['users', false], ['teams', false]]);
+    expect(all.messages.findLast((message) => message.kind === 'changes')).toMatchObject({ place: { position: expect.stringMatching(/^104\.1 /), changes: 2 } });
+  });
+
+  test('of a place of other collections its time is good, its token is not; what shares its moment is told again', async () => {
+    const server = new MadeUpServer(), log = server.log(), from = await pinOf(log, [users]);
+    const all = following(log, job(`${from.replace(/^[^ ]+/, '120.3')} ${JSON.stringify(token(120, 3))}`, 2, [users, teams]));
+    server.replies = [[], [inserted(120, 3)]];
+    await all.until(() => all.changes().length === 1);
+    expect(server.pipelines().at(-1)![0]).toMatchObject({ $changeStream: { startAtOperationTime: at(120, 3) } });
+    expect(server.asked.findLast((command) => 'aggregate' in command)).toMatchObject({ $on: 'engineering', aggregate: 1 });
+  });
+
+  test('a collection that has a stream of its own, and is further, is heard from there on', async () => {
+    const server = new MadeUpServer(), log = server.log();
+    server.replies = [problem(13, 'not authorized'), [], []];
+    const from = await pinOf(log, [users, teams]);
+    following(log, { ...job(from, 0, [users, teams]), since: new Map([[teams.namespace, '110.1']]) });
+    await until(() => server.pipelines().length === 5);
+    expect(server.asked.filter((command) => 'aggregate' in command).slice(3).map((command) => [command['aggregate'], command['pipeline'][0].$changeStream.startAtOperationTime])).toEqual([['users', at(100, 2)], ['teams', at(110, 2)]]);
   });
 
   test('an invalidated stream waits for the user', async () => {

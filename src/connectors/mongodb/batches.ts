@@ -2,6 +2,7 @@ import type { Batch, Mapping, Rejected, Row, Rows, WriteOptions } from '../../co
 import { DsyncError } from '../../errors.js';
 import { decodeRows, encodeEachRow, encodeKey, type Encoded } from '../../values/bson.js';
 import { documentOfId } from './frames.js';
+import { seriesOf, wrapped } from './timeseries.js';
 import { holdsDocuments } from './types.js';
 import { withPlacedIds, type Place, type Refusal, type Writer } from './write.js';
 
@@ -16,7 +17,7 @@ export function batchWriter(writer: Writer): BatchWriter {
   return {
     async write(place, batch, mapping, { overwrite, redo }, signal) {
       const encoded = encode(batch.rows, mapping);
-      const documents = mapping.target.key.length > 0 ? encoded.documents : withPlacedIds(encoded.documents, place.run, batch.task, batch.sequence);
+      const documents = mapping.target.key.length > 0 ? encoded.documents : withPlacedIds(seriesOf(mapping.target) ? encoded.documents.map((document) => document && wrapped(document)) : encoded.documents, place.run, batch.task, batch.sequence);
       const refusals = await sendPresent(documents, (present) =>
         (overwrite && !mapping.staged ? writer.upsert(place, present, signal) : insert(writer, place, present, redo, signal)));
       return rejected([...encoded.bad, ...refusals], batch.rows, mapping);

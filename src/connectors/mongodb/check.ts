@@ -1,4 +1,6 @@
 import type { Finding, Mapping, Shape } from '../../contract.js';
+import { parseExtendedJson, type Fields } from './json.js';
+import { readObjects } from './objects.js';
 import { helloOf, ifSupported, type Session } from './session.js';
 import { holdsDocuments } from './types.js';
 
@@ -19,7 +21,24 @@ export async function checkDestination(session: Session, mappings: readonly Mapp
     ...await role(session, signal),
     ...mappings.filter(unwritable).map(({ target }) => missingRight(target, 'readWrite')),
     ...mappings.filter(({ source, target }) => source.engine !== 'mongodb' && !holdsDocuments(target)).flatMap(renamed),
+    ...await armed(session, mappings.filter((mapping) => mapping.existed && !unwritable(mapping)).map(({ target }) => target), signal),
   ];
+}
+
+/** The longest that a TTL index may wait (manual: core/index-ttl). */
+const longestExpiry = 2_147_483_647;
+
+/** TTL indexes of collections that stand already: what they delete is taken for a difference, or comes again. */
+async function armed(session: Session, targets: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]> {
+  if (targets.length === 0) return [];
+  const { tables } = await readObjects(session, targets, signal);
+  return tables.flatMap(({ namespace, indexes }) => indexes.flatMap((index): Finding[] => {
+    const seconds = Number((parseExtendedJson(index.native) as Fields).get('expireAfterSeconds') ?? longestExpiry);
+    if (seconds >= longestExpiry) return [];
+    const { schema, name } = targets.find((target) => target.namespace === namespace)!;
+    const set = (to: number) => `db.getSiblingDB(${JSON.stringify(schema)}).runCommand(${JSON.stringify({ collMod: name, index: { name: index.name, expireAfterSeconds: to } })})`;
+    return [{ level: 'warning', code: 'ttl-armed', namespace, message: `the TTL index ${index.name} of ${namespace} deletes documents while they are copied`, remedy: `${set(longestExpiry)}; and when the run is done: ${set(seconds)}` }];
+  }));
 }
 
 function version({ version, hello }: Session): readonly Finding[] {

@@ -3,12 +3,14 @@ import { apply } from './apply.js';
 import { batchWriter } from './batches.js';
 import { checkDestination } from './check.js';
 import { identityOf } from './identity.js';
-import { build, creationOptions, names, planObjects, planView, readObjects, release } from './objects.js';
+import { build, creationOptions, names, planObjects, readObjects, release } from './objects.js';
 import { progressIn } from './progress.js';
 import type { Session } from './session.js';
 import { createCollection, dropCollection, hasCollection, stagingOf, swapIn } from './staging.js';
 import { collectionFor } from './target.js';
+import { fillSeries, seriesOf } from './timeseries.js';
 import { holdsDocuments } from './types.js';
+import { planView } from './views.js';
 import { durable, keepsEmptyTimestamps, writerFor, type Place } from './write.js';
 
 /** Where the progress is kept if the URL names no database. */
@@ -71,7 +73,8 @@ export function mongodbDestination(session: Session): Destination {
       const staging = placeOf(run, mapping);
       if (!mapping.staged || !await hasCollection(session, staging, signal)) return [];
       await progress.setSwapped(run, mapping.target.namespace, true, signal);
-      await swapIn(session, writer, staging, mapping.target, keepRows, signal);
+      if (seriesOf(mapping.target)) await fillSeries(session, staging, mapping, signal);
+      else await swapIn(session, writer, staging, mapping.target, keepRows, signal);
       return [];
     },
     async mend(run, mapping, changes, signal) {

@@ -1,7 +1,7 @@
 import type { Change, FollowJob, LogChanges, LogMessage, LogPlace, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { changeOf, isOfDocument, type ChangeEvent, type Named } from './events.js';
-import { parseSpot, spellSpot, type Spot } from './places.js';
+import { compareTimes, filterOf, parseSpot, spellSpot, type Spot, type Time } from './places.js';
 import type { Heard, Listener } from './stream.js';
 
 export interface FollowPorts {
@@ -37,6 +37,8 @@ class Follower {
   readonly #ports: FollowPorts;
   readonly #signal: AbortSignal;
   readonly #shapes: ReadonlyMap<string, Shape>;
+  /** Up to when collections, by namespace, are to be left out. */
+  readonly #leftOut: ReadonlyMap<string, Time>;
   readonly #announced = new Set<Shape>();
   /** Everything up to here was told, or is about to be. */
   #base: Spot | undefined;
@@ -53,8 +55,9 @@ class Follower {
   constructor(job: FollowJob, ports: FollowPorts, signal: AbortSignal) {
     [this.#job, this.#ports, this.#signal] = [job, ports, signal];
     this.#shapes = new Map(job.shapes.map((shape) => [nameOf({ database: shape.schema!, collection: shape.name }), shape]));
+    this.#leftOut = new Map([...job.since ?? []].map(([namespace, position]) => [namespace, parseSpot(position).time]));
     this.#position = job.from.position;
-    this.#skip = isCountedAlone(job.from) ? job.from.changes : 0;
+    this.#skip = isCountedAlone(job) ? job.from.changes : 0;
     this.#told = job.from;
   }
 
@@ -65,12 +68,14 @@ class Follower {
     if (!isOfDocument(event)) return yield* this.#definition(event);
     const shape = this.#shapeOf(event.on);
     if (!shape) return;
-    if (!this.#announced.has(shape)) yield* this.#announce(shape, false);
+    const isTold = this.#isTold(shape, event);
+    if (isTold && !this.#announced.has(shape)) yield* this.#announce(shape, false);
     this.#since++;
     if (this.#skip > 0) {
       this.#skip--;
       return;
     }
+    if (!isTold) return;
     this.#out.push({ heard, shape });
     this.#bytes += event.bytes + overhead;
     if (this.#bytes >= this.#job.bytes) yield* this.#flush();
@@ -84,6 +89,11 @@ class Follower {
     const isNew = this.#position !== this.#told.position || this.#since !== this.#told.changes;
     // What was told in a transaction is whole now: that is said at once.
     if (isNew && (this.#told.changes > 0 || performance.now() - this.#lastMessage >= quietMilliseconds)) yield this.#place();
+  }
+
+  #isTold({ namespace }: Shape, { time }: ChangeEvent): boolean {
+    const until = this.#leftOut.get(namespace);
+    return until === undefined || compareTimes(time, until) > 0;
   }
 
   #reach(spot: Spot): void {
@@ -129,7 +139,7 @@ class Follower {
 
   /** The caller is told of a chosen collection that is another one from here on. A stream that this ends is not opened again. */
   async *#definition(event: ChangeEvent): AsyncGenerator<LogMessage> {
-    const concerned = this.#concerned(event);
+    const concerned = this.#concerned(event).filter((shape) => this.#isTold(shape, event));
     for (const shape of concerned) yield* this.#announce(shape, true);
     if (event.kind !== 'invalidate') return;
     const { namespace } = concerned[0] ?? this.#job.shapes[0]!;
@@ -150,9 +160,13 @@ class Follower {
   }
 }
 
-/** Changes of several streams come in another order the next time: they are all told again, which ends the same. */
-function isCountedAlone({ position }: LogPlace): boolean {
-  return parseSpot(position).process === undefined;
+/**
+ * Changes of several streams come in another order the next time, and with other collections there are others to count: they
+ * are all told again, which ends the same.
+ */
+function isCountedAlone({ from: { position }, shapes, since }: FollowJob): boolean {
+  const { process, filter } = parseSpot(position);
+  return process === undefined && (filter === undefined || filter === filterOf(shapes)) && (since?.size ?? 0) === 0;
 }
 
 function nameOf({ database, collection }: Named): string {

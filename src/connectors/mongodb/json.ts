@@ -1,5 +1,6 @@
-import { BSONRegExp, BSONSymbol, Binary, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
+import { BSON, BSONRegExp, BSONSymbol, Binary, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
 import { DsyncError } from '../../errors.js';
+import { toExtendedJson } from '../../values/bson.js';
 
 /**
  * A document whose fields keep their order and their duplicates, which a JavaScript object does not. The driver takes
@@ -16,6 +17,15 @@ export class Fields {
   entries(): Iterator<readonly [string, unknown]> {
     return this.list[Symbol.iterator]();
   }
+
+  get(name: string): unknown {
+    return this.list.find(([field]) => field === name)?.[1];
+  }
+}
+
+/** A document of the driver's values as canonical Extended JSON, its fields in their order. */
+export function exact(document: object): string {
+  return toExtendedJson(BSON.serialize(document));
 }
 
 /** Extended JSON, canonical or relaxed, as values of the driver: documents are `Fields`. Fails with `data`. */

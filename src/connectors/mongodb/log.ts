@@ -8,7 +8,7 @@ import { follow } from './follow.js';
 import { parseExtendedJson } from './json.js';
 import { checkLog } from './logcheck.js';
 import { clockOf, isReplicated, isSharded, retention } from './oplog.js';
-import { filterOf, parseSpot, reached, spellSpot, timeAfter, type Reach, type Spot, type Time } from './places.js';
+import { compareTimes, filterOf, parseSpot, reached, spellSpot, timeAfter, timeBefore, type Reach, type Spot, type Time } from './places.js';
 import { hasSessions, type Session } from './session.js';
 import { cursorsOf, Stream, Streams, type Listener, type Scope, type StreamPorts, type StreamSpec } from './stream.js';
 
@@ -45,7 +45,7 @@ export function changeLog(session: Session, snapshot: (from: Time) => Snapshot):
 async function reachOf(ports: StreamPorts, session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<Reach> {
   const from: Spot = { time: timeAfter(await clockOf(session, signal)) };
   for (const reach of reachesFor(session, shapes)) {
-    const listeners = streamsOf(ports, shapes, { ...from, reach, filter: filterOf(shapes) }, 1);
+    const listeners = streamsOf(ports, shapes, { ...from, reach, filter: filterOf(shapes) }, { waitMillis: 1 });
     try {
       await Promise.all(listeners.map((one) => one.next(signal)));
       return reach;
@@ -66,15 +66,21 @@ function reachesFor(session: Session, shapes: readonly Shape[]): readonly Reach[
 /** How long the server may wait where nothing comes: one of several streams keeps the others waiting. */
 const [aloneMillis, togetherMillis] = [500, 100];
 
-function streamsOf(ports: StreamPorts, shapes: readonly Shape[], from: Spot, waitMillis?: number): readonly Stream[] {
+function streamsOf(ports: StreamPorts, shapes: readonly Shape[], from: Spot, how: { readonly waitMillis?: number; readonly since?: FollowJob['since'] } = {}): readonly Stream[] {
   const { process: _process, ...start } = from, several = from.reach === 'collections' && shapes.length > 1;
-  const wait = waitMillis ?? (several ? togetherMillis : aloneMillis);
-  const stream = (scope: Scope, match?: StreamSpec['match']) => new Stream(ports, { scope, waitMillis: wait, ...(match && { match }) }, start);
+  const waitMillis = how.waitMillis ?? (several ? togetherMillis : aloneMillis);
+  const stream = (scope: Scope, match?: StreamSpec['match'], at: Spot = start) => new Stream(ports, { scope, waitMillis, ...(match && { match }) }, at);
   switch (from.reach) {
     case 'deployment': return [stream({ on: 'deployment' }, matching(shapes))];
     case 'database': return [stream({ on: 'database', database: shapes[0]!.schema! }, matching(shapes))];
-    default: return shapes.map((shape) => stream({ on: 'collection', database: shape.schema!, collection: shape.name }));
+    default: return shapes.map((shape) => stream({ on: 'collection', database: shape.schema!, collection: shape.name }, undefined, laterOf(start, how.since?.get(shape.namespace))));
   }
+}
+
+/** Of a collection by itself nothing is heard before that position: neither its drop nor what ended its stream then. */
+function laterOf(start: Spot, since: string | undefined): Spot {
+  const time = since === undefined ? start.time : parseSpot(since).time;
+  return compareTimes(time, start.time) > 0 ? { reach: start.reach, filter: start.filter, time } : start;
 }
 
 /** Events of these collections, whatever comes to bear one of their names, and what ends their database or the stream. */
@@ -85,14 +91,17 @@ export function matching(shapes: readonly Shape[]): Document {
 }
 
 /** The kind of stream is that of the place: a token of one is no place of another. */
-async function listen(ports: StreamPorts, session: Session, { shapes, from: { position } }: FollowJob, signal: AbortSignal): Promise<Listener> {
-  const place = parseSpot(position), filter = filterOf(shapes);
-  if (place.filter !== undefined && place.filter !== filter) throw new DsyncError('refused', `the place ${spellSpot({ time: place.time })} in the log is that of other collections than these: ${shapes.map(({ namespace }) => namespace).join(', ')}`, {
-    remedy: 'choose the same collections as before, or start over with a new run',
-  });
+async function listen(ports: StreamPorts, session: Session, { shapes, from: { position }, since }: FollowJob, signal: AbortSignal): Promise<Listener> {
+  const filter = filterOf(shapes), place = placeFor(filter, parseSpot(position));
   const reach = place.reach ?? await reachOf(ports, session, shapes, signal), from: Spot = { ...place, reach, filter };
-  const streams = streamsOf(ports, shapes, from);
+  const streams = streamsOf(ports, shapes, from, { since });
   return streams.length === 1 ? streams[0]! : new Streams(streams.map((stream, i) => named(stream, shapes[i]!)), from, randomBytes(4).toString('hex'));
+}
+
+/** A token is tied to the collections that it was made for: of a place of others only the time is good. All that shares it is told again. */
+function placeFor(filter: string, { time, token, ...rest }: Spot): Spot {
+  if (rest.filter === undefined || rest.filter === filter) return { time, ...(token !== undefined && { token }), ...rest };
+  return { time: token === undefined ? time : timeBefore(time) };
 }
 
 /** A server that watches one collection may not say which. */

@@ -9,12 +9,19 @@ const shortHours = 24;
 
 /** May the changes of these collections be followed? `reachOf` opens the streams that would be, and closes them again. */
 export async function checkLog(session: Session, shapes: readonly Shape[], reachOf: (signal: AbortSignal) => Promise<Reach>, signal: AbortSignal): Promise<readonly Finding[]> {
+  const series = shapes.filter(({ key }) => key.length === 0);
+  if (series.length > 0) return series.map(unfollowed);
   const routers = severalRouters(session);
   if (routers) return [routers];
   return [await streamFinding(shapes, reachOf, signal), ...await oplogFindings(session, signal), lookedUp];
 }
 
 const lookedUp: Finding = { level: 'info', code: 'looked-up', message: 'updated documents are looked up by the server as their events are read: changeStreamPreAndPostImages is not needed' };
+
+/** Manual: core/timeseries/timeseries-limitations. */
+function unfollowed({ namespace }: Shape): Finding {
+  return { level: 'error', code: 'time-series', error: 'refused', namespace, message: `${namespace} is a time series: MongoDB has no change streams of those`, remedy: `leave it out: --exclude '${namespace}'; and copy it by itself: --namespace '${namespace}', without --live` };
+}
 
 /** A cursor lives on one of them, and the driver would ask any. */
 function severalRouters(session: Session): Finding | undefined {

@@ -5,13 +5,15 @@ import { isOwn, selects } from '../../source/selection.js';
 import { decodeRows } from '../../values/bson.js';
 import { checkSource } from './check.js';
 import { identityOf } from './identity.js';
-import { readObjects } from './objects.js';
+import { readObjects, seriesOptions } from './objects.js';
 import { exactIdText } from './frames.js';
+import { exact } from './json.js';
 import { changeLog } from './log.js';
 import type { Time } from './places.js';
 import { filterOf, tasksAt } from './ranges.js';
 import { replies } from './replies.js';
 import { ifSupported, type Session } from './session.js';
+import { inOrderOfNames, measurementColumns, seriesOf } from './timeseries.js';
 import { documentColumns } from './types.js';
 
 /** For each task this many `_id`s are sampled, and at most this share of the collection, beyond which MongoDB scans it. */
@@ -30,9 +32,9 @@ export function mongodbSource(session: Session, options: OpenOptions): Source {
     },
     async shapes(selection, signal) {
       const found = await collections(session, selection, signal);
-      leftOut = found.filter(({ type }) => type !== 'collection' && type !== 'view').map(leftOutFinding);
+      leftOut = found.filter(({ type }) => !readable.has(type) && type !== 'view').map(leftOutFinding);
       const limit = pLimit(options.connections);
-      const shapes = await Promise.all(found.filter(({ type }) => type === 'collection').map((one) => limit(() => shapeOf(session, one, signal))));
+      const shapes = await Promise.all(found.filter(({ type }) => readable.has(type)).map((one) => limit(() => shapeOf(session, one, signal))));
       return shapes.sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
     },
     objects: (shapes, signal) => readObjects(session, shapes, signal),
@@ -42,6 +44,8 @@ export function mongodbSource(session: Session, options: OpenOptions): Source {
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
 }
+
+const readable = new Set(['collection', 'timeseries']);
 
 interface Found { readonly schema: string; readonly name: string; readonly namespace: string; readonly type: string }
 
@@ -65,10 +69,11 @@ function leftOutFinding({ namespace, type }: Found): Finding {
   return { level: 'warning', code: 'not-a-collection', namespace, message: `${namespace} is a ${type}, not a collection: it is left out` };
 }
 
-async function shapeOf(session: Session, { schema, name, namespace }: Found, signal: AbortSignal): Promise<Shape> {
+async function shapeOf(session: Session, { schema, name, namespace, type }: Found, signal: AbortSignal): Promise<Shape> {
   const { count, size } = await sizeOf(session, schema, name, signal);
+  const kind = type === 'timeseries' ? { columns: measurementColumns(exact(await seriesOptions(session, schema, name, signal))), key: [] } : { columns: documentColumns, key: [0] };
   return {
-    namespace, schema, name, engine: 'mongodb', columns: documentColumns, key: [0],
+    namespace, schema, name, engine: 'mongodb', ...kind,
     ...(count !== undefined && { estimatedRows: count }),
     ...(size !== undefined && { estimatedBytes: size }),
   };
@@ -90,7 +95,7 @@ function fuzzySnapshot(session: Session, options: OpenOptions, from?: Time): Sna
     plan: (shape, { taskBytes }, signal) => plan(session, shape, taskBytes, signal),
     read: (job, signal) => read(session, options, job, signal, from),
     parts: async () => [{}],
-    scan: (job, signal) => scan(session, options, job, signal),
+    scan: (job, signal) => scan(session, options, job, signal, from),
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -98,7 +103,7 @@ function fuzzySnapshot(session: Session, options: OpenOptions, from?: Time): Sna
 async function plan(session: Session, shape: Shape, taskBytes: number, signal: AbortSignal): Promise<readonly Task[]> {
   const wanted = Math.ceil((shape.estimatedBytes ?? 0) / taskBytes);
   const size = Math.floor(Math.min(wanted * samplesPerTask, (shape.estimatedRows ?? 0) * largestSample));
-  if (wanted < 2 || size < wanted) return tasksAt(shape, []);
+  if (wanted < 2 || size < wanted || shape.key.length === 0) return tasksAt(shape, []);
   const sample = await sampledIds(session, shape, size, signal);
   return tasksAt(shape, Array.from({ length: wanted - 1 }, (_, i) => sample[Math.floor(((i + 1) * sample.length) / wanted)]).filter((id) => id !== undefined));
 }
@@ -117,10 +122,11 @@ async function sampledIds(session: Session, shape: Shape, size: number, signal: 
 async function* read(session: Session, options: OpenOptions, job: ReadJob, signal: AbortSignal, from?: Time): AsyncGenerator<Batch> {
   const { shape, task } = job;
   let sequence = job.sequence;
-  const find = { filter: filterOf(task, job.after, job.where), sorted: true, what: `reading ${task.id}`, ...(from && { from }) };
+  const series = seriesOf(shape) !== undefined;
+  const find = { filter: filterOf(task, job.after, job.where), sorted: !series, what: `reading ${task.id}`, ...(from && { from }) };
   for await (const documents of replies(session, shape, find, options, signal)) {
-    for (const part of cut(documents, options)) {
-      const cursor = exactIdText(part.documents.at(-1)!);
+    for (const part of cut(series ? documents.map(inOrderOfNames) : documents, options)) {
+      const cursor = series ? undefined : exactIdText(part.documents.at(-1)!);
       yield {
         task: task.id, namespace: task.namespace, sequence: sequence++,
         rows: { format: 'bson', documents: part.documents }, count: part.documents.length, bytes: part.bytes,
@@ -145,10 +151,10 @@ function* cut(documents: readonly Uint8Array[], { batchBytes, batchRows = Infini
   yield { documents: documents.slice(start), bytes };
 }
 
-async function* scan(session: Session, options: OpenOptions, { shape, part, where }: ScanJob, signal: AbortSignal): AsyncGenerator<readonly Row[]> {
-  const decode = decodeRows(shape), range = partFilter(shape, part);
-  const find = { filter: filterOf({ ...(range !== undefined && { range }) }, undefined, where), sorted: false, what: `scanning ${shape.namespace}` };
-  for await (const documents of replies(session, shape, find, options, signal)) yield decode(documents);
+async function* scan(session: Session, options: OpenOptions, { shape, part, where }: ScanJob, signal: AbortSignal, from?: Time): AsyncGenerator<readonly Row[]> {
+  const decode = decodeRows(shape), series = seriesOf(shape) !== undefined, range = partFilter(shape, part);
+  const find = { filter: filterOf({ ...(range !== undefined && { range }) }, undefined, where), sorted: false, what: `scanning ${shape.namespace}`, ...(from && { from }) };
+  for await (const documents of replies(session, shape, find, options, signal)) yield decode(series ? documents.map(inOrderOfNames) : documents);
 }
 
 /** The range of an integer key: of `_id` itself, or of the first field of the document that it is. */

@@ -1,6 +1,7 @@
 import type { Mapping, Shape, Target } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import type { Session } from './session.js';
+import { makesSeries, seriesOf } from './timeseries.js';
 import { documentColumns, fieldOfColumn, holdsDocuments } from './types.js';
 
 /** The collection for a table or collection. Fails with `refused` where one stands that can't take documents, `usage` without a database. */
@@ -8,8 +9,12 @@ export async function collectionFor(session: Session, source: Shape, { schema = 
   if (schema === undefined) throw new DsyncError('usage', `no database for ${source.namespace}`, { remedy: 'name one in the URL: mongodb://HOST/DATABASE' });
   const namespace = `${schema}.${name}`;
   refuseName(source, schema, name);
-  const existed = await standing(session, schema, name, signal);
+  const existed = await standing(session, schema, name, signal), series = seriesOf(source);
   const place = { namespace, schema, name, engine: 'mongodb' };
+  if (series) {
+    refuseSeries(session, source, namespace, existed);
+    return { source, target: { ...place, columns: source.columns, key: [] }, fidelity: [{ level: 'reshaped', note: 'the fields of a measurement come in the order of their names' }], existed, staged: true };
+  }
   if (holdsDocuments(source)) {
     const target: Shape = { ...place, columns: documentColumns, key: [0] };
     return { source, target, fidelity: documentColumns.map(() => ({ level: 'exact' })), existed, staged: false };
@@ -29,6 +34,11 @@ async function standing({ client, attempt }: Session, schema: string, name: stri
   const unfit = type !== 'collection' ? `a ${type}` : options?.capped === true ? 'a capped collection' : undefined;
   if (unfit) throw new DsyncError('refused', `${schema}.${name} is ${unfit}: it does not take these rows`, { remedy: 'choose another name: --namespace SOURCE:TARGET' });
   return true;
+}
+
+function refuseSeries(session: Session, { namespace: from }: Shape, namespace: string, existed: boolean): void {
+  if (existed) throw new DsyncError('refused', `${namespace} is a collection, and ${from} a time series`, { namespace: from, remedy: `choose another name: --namespace '${from}:NAME'` });
+  if (!makesSeries(session)) throw new DsyncError('refused', `${from} is a time series: MongoDB ${session.version} makes none of staged documents, 7.0.3 does`, { namespace: from, remedy: `leave it out: --exclude '${from}'` });
 }
 
 const longestName = 235;
