@@ -66,11 +66,12 @@ async function askOf(session: Session, state: RunState, { fence, timeout, revers
 /** The stored configuration with its ends exchanged and its tables mapped back. */
 async function wayBackOf(session: Session, state: RunState, acceptLoss: readonly string[]): Promise<WayBackAsk> {
   const [{ restoredConfig }, { flowId }] = await Promise.all([import('../config.js'), import('../../state/flow.js')]);
-  const stored = restoredConfig(state.run, state.config);
+  const { maskKey: _, ...stored } = restoredConfig(state.run, state.config);
   const namespaces = state.mappings.map(({ source, target }) => `${target.namespace}:${source.namespace}`);
   const storedConfig = {
     ...stored, source: stored.destination, destination: stored.source, secrets: { source: stored.secrets.destination, destination: stored.secrets.source },
     namespaces, exclude: [], where: {}, existing: 'refuse' as const, acceptLoss: [...acceptLoss], live: true,
+    cast: {}, columns: {}, mask: {}, onBadValue: {},
   };
   const flow = flowId(storedConfig), { newRunId } = await session.ports(flow, stored);
   return { run: newRunId(), flow, storedConfig, namespaces, acceptLoss };
@@ -146,6 +147,6 @@ async function abortedByHolder(session: Session, store: Store, state: RunState):
 
 async function abortedHere(session: Session, state: RunState): Promise<readonly string[]> {
   const { recalledRun } = await import('../recalled.js');
-  const { config, ports } = await recalledRun(session, state), { abortCutover } = await session.actions();
+  const { config, ports } = await recalledRun(session, state, { reads: false }), { abortCutover } = await session.actions();
   return abortCutover(state, config, ports);
 }

@@ -8,7 +8,7 @@ import { progressIn } from './progress.js';
 import type { Session } from './session.js';
 import { createCollection, dropCollection, hasCollection, stagingOf, swapIn } from './staging.js';
 import { collectionFor } from './target.js';
-import { holdsDocuments } from './types.js';
+import { holdsDocuments, typeOf } from './types.js';
 import { durable, keepsEmptyTimestamps, writerFor, type Place } from './write.js';
 
 /** Where the progress is kept if the URL names no database. */
@@ -28,6 +28,7 @@ export function mongodbDestination(session: Session): Destination {
       const mapping = await collectionFor(session, source, target, signal);
       return objects && !mapping.existed ? { ...mapping, objects } : mapping;
     },
+    typeOf,
     names,
     objects: planObjects,
     view: planView,
