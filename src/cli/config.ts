@@ -84,8 +84,7 @@ const storedSchema = z.object({
   secrets: z.object({ source: secrets, destination: secrets }),
   namespaces: z.array(z.string()), exclude: z.array(z.string()), where: z.record(z.string(), z.string()),
   existing: settingsSchema.shape.existing.unwrap(), acceptLoss: z.array(z.string()),
-  cast: settingsSchema.shape.cast.unwrap().default({}), columns: settingsSchema.shape.columns.unwrap().default({}),
-  mask: settingsSchema.shape.mask.unwrap().default({}), onBadValue: settingsSchema.shape.onBadValue.unwrap().default({}),
+  cast: settingsSchema.shape.cast, columns: settingsSchema.shape.columns, mask: settingsSchema.shape.mask, onBadValue: settingsSchema.shape.onBadValue,
   /** Of hashes: what the key is read from, and what tells it from others. */
   maskKey: z.object({ from: z.string().optional(), check: z.string() }).optional(),
   concurrency: z.number(), memoryBytes: z.number(), batchBytes: z.number().optional(), batchRows: z.number().optional(),
@@ -107,9 +106,13 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    cast: { ...all.cast }, columns: { ...all.columns }, mask: { ...all.mask }, onBadValue: { ...all.onBadValue },
-    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all),
+    ...rulesOf(settings), ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all),
   };
+}
+
+/** What was chosen for columns. */
+function rulesOf({ cast, columns, mask, onBadValue }: Settings): Pick<StoredConfig, 'cast' | 'columns' | 'mask' | 'onBadValue'> {
+  return { ...(cast && { cast }), ...(columns && { columns }), ...(mask && { mask }), ...(onBadValue && { onBadValue }) };
 }
 
 /** How the source's log is kept. */
@@ -143,6 +146,12 @@ export function restoredConfig(run: string, config: unknown): StoredConfig {
   const parsed = storedSchema.safeParse(config);
   if (parsed.success) return parsed.data;
   throw new DsyncError('state', `the state of run ${run} can't be read: ${parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`);
+}
+
+/** Of a run the other way round: what was chosen for columns was meant for this way. */
+export function withoutRules(config: StoredConfig): StoredConfig {
+  const { cast: _cast, columns: _columns, mask: _mask, onBadValue: _onBadValue, maskKey: _maskKey, ...others } = config;
+  return others;
 }
 
 /** What the coordinator works with: the stored configuration, with URLs that can be connected to. */

@@ -36,7 +36,7 @@ const usualKey = '${DSYNC_MASK_KEY}';
 
 /** The key of hashes, and what may be kept of it; undefined where nothing is hashed. `given`: as it was written, `${NAME}` and all. */
 export function maskKeyOf(mask: StoredConfig['mask'], given: string | undefined, env: Surroundings['env']): { readonly key: string; readonly stored: NonNullable<StoredConfig['maskKey']> } | undefined {
-  if (!Object.values(mask).includes('hash')) return undefined;
+  if (!Object.values(mask ?? {}).includes('hash')) return undefined;
   const written = given ?? usualKey, key = written.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, variable: string) => env[variable] ?? noKey(variable));
   if (key === '') noKey('DSYNC_MASK_KEY');
   return { key, stored: { ...(/^\$\{\w+\}$/.test(written) && { from: written }), check: keyCheck(key) } };

@@ -52,7 +52,7 @@ export type Settings = z.output<typeof settingsSchema>;
 
 /** What holds where neither a flag nor the file says otherwise. */
 export const defaults = {
-  namespaces: [], exclude: [], where: {}, acceptLoss: [], cast: {}, columns: {}, mask: {}, onBadValue: {},
+  namespaces: [], exclude: [], where: {}, acceptLoss: [],
   existing: flags.existing.usual, concurrency: Number(flags.concurrency.usual), memory: sizeOf(flags.memory.usual)!, verify: true, verifyWith: flags.verifyWith.usual, live: false, onDdl: flags.onDdl.usual, schema: flags.schema.usual, views: flags.views.usual, json: false,
 } as const satisfies Settings;
 

@@ -65,13 +65,12 @@ async function askOf(session: Session, state: RunState, { fence, timeout, revers
 
 /** The stored configuration with its ends exchanged and its tables mapped back. */
 async function wayBackOf(session: Session, state: RunState, acceptLoss: readonly string[]): Promise<WayBackAsk> {
-  const [{ restoredConfig }, { flowId }] = await Promise.all([import('../config.js'), import('../../state/flow.js')]);
-  const { maskKey: _, ...stored } = restoredConfig(state.run, state.config);
+  const [{ restoredConfig, withoutRules }, { flowId }] = await Promise.all([import('../config.js'), import('../../state/flow.js')]);
+  const stored = withoutRules(restoredConfig(state.run, state.config));
   const namespaces = state.mappings.map(({ source, target }) => `${target.namespace}:${source.namespace}`);
   const storedConfig = {
     ...stored, source: stored.destination, destination: stored.source, secrets: { source: stored.secrets.destination, destination: stored.secrets.source },
     namespaces, exclude: [], where: {}, existing: 'refuse' as const, acceptLoss: [...acceptLoss], live: true,
-    cast: {}, columns: {}, mask: {}, onBadValue: {},
   };
   const flow = flowId(storedConfig), { newRunId } = await session.ports(flow, stored);
   return { run: newRunId(), flow, storedConfig, namespaces, acceptLoss };

@@ -12,6 +12,8 @@ Examples:
   dsync sync mysql://root@db1/shop postgres://ada@db2/shop --existing merge --rate-limit 20MB/s
   dsync sync postgres://ada@db1/shop mysql://ada@db2/shop --live
       then applies what changes, until Ctrl-C; dsync resume goes on from there
+  dsync sync postgres://ada@db1/shop mysql://ada@db2/shop --columns users=-password --mask users.email=redact --cast 'orders.total=decimal(12,2)'
+      docs/rules.md tells what rules do
   dsync sync postgres://ada@db1/shop mysql://ada@db2/shop --mode changes --from 16/B374D848
       the tables were copied by other means, as of that place in the log
   dsync sync
