@@ -54,6 +54,28 @@ export interface Column {
   /** The engine's own spelling of the type, as it stands in a CREATE TABLE. */
   readonly native: string;
   readonly nullable: boolean;
+  /** What the user chose for it. Only the wrapper of the run's source acts on it (source/ruled.ts); a destination heeds `cast`. */
+  readonly rule?: ColumnRule;
+}
+
+/** `hash`: keyed and deterministic; `redact`: a fixed value of the type; `null`: NULL. */
+export type Mask = 'hash' | 'redact' | 'null';
+/** What becomes of a value that can't be kept: its row is rejected, the value becomes NULL, or the run ends. */
+export type OnBadValue = 'reject' | 'null' | 'fail';
+
+/** The user's choices for a column (docs/rules.md), as plain data that is kept with the mapping. */
+export interface ColumnRule {
+  /** The column's type is one that the user named: `native` is the destination's own spelling, whatever the source's engine is. */
+  readonly cast?: true;
+  /** What does not fit a cast exactly is rounded, or cut. */
+  readonly rounds?: true;
+  readonly mask?: Mask;
+  /** Absent: `reject`. */
+  readonly bad?: Exclude<OnBadValue, 'reject'>;
+  /** With `bad`, once it is known: the column that takes the values. */
+  readonly taker?: Pick<Column, 'type' | 'native' | 'nullable'> & { readonly engine: string };
+  /** Of a `document` column: fields by their paths. With `kept` only these stay, and `_id`. */
+  readonly fields?: { readonly masks: readonly { readonly path: string; readonly mask: Mask }[]; readonly left: readonly string[]; readonly kept?: readonly string[] };
 }
 
 /** One table or collection, as it is at one moment. */
@@ -67,6 +89,8 @@ export interface Shape {
   readonly columns: readonly Column[];
   /** Positions of the key columns in key order; empty for a table without a key. */
   readonly key: readonly number[];
+  /** All columns as the source has them, where the user's choices leave some out or change them. */
+  readonly origin?: readonly Column[];
   /** From the catalogue, never from a scan; absent if unknown. */
   readonly estimatedRows?: number;
   readonly estimatedBytes?: number;
@@ -635,6 +659,8 @@ export interface LogChanges {
   readonly bytes: number;
   /** When the last transaction was committed, by the source's clock: milliseconds since 1970. */
   readonly at: number;
+  /** Rows that no destination is sent, because a value can't become what the user wants of its column. */
+  readonly rejected?: readonly Rejected[];
 }
 
 /**
@@ -679,6 +705,8 @@ export interface Rejected {
   /** In normal form of `Mapping.source`. */
   readonly row: Row;
   readonly reason: string;
+  /** Whose value it is, where that is known. */
+  readonly column?: string;
 }
 
 /** What becomes of rows that the destination already holds. `reconcile` and `mirror` are reserved. */
@@ -712,6 +740,8 @@ export interface Destination extends AsyncDisposable {
    * `objects`: what a table that is made gets besides; columns that it computes by itself are then left out of the mapping.
    */
   adapt(source: Shape, target: Target, signal: AbortSignal, objects?: TableObjects): Promise<Mapping>;
+  /** What a column of this type, in the engine's own spelling, holds, and how the catalogue spells it; undefined for one that is not known. Asks nobody. */
+  typeOf?(spelling: string): Pick<Column, 'type' | 'native'> | undefined;
   /** Does the target hold any row? */
   holdsRows(target: Shape, signal: AbortSignal): Promise<boolean>;
   /** Formats that `write` takes for this mapping, best first. */
@@ -803,6 +833,8 @@ export type Event =
   | { readonly kind: 'written'; readonly namespace: string; readonly task: string; readonly rows: number; readonly bytes: number; readonly seconds: number }
   | { readonly kind: 'task-done'; readonly namespace: string; readonly task: string; readonly rows: number }
   | { readonly kind: 'rejected'; readonly rejected: Rejected }
+  /** So many values of a column that can't be kept became NULL (`--on-bad-value`). */
+  | { readonly kind: 'nulled'; readonly namespace: string; readonly column: string; readonly count: number }
   | { readonly kind: 'retry'; readonly end: 'source' | 'destination'; readonly attempt: number; readonly waitSeconds: number; readonly error: string }
   | { readonly kind: 'finished'; readonly namespace: string }
   | { readonly kind: 'compared'; readonly namespace: string; readonly parts: number; readonly of: number; readonly rows: number }

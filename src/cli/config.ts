@@ -32,15 +32,16 @@ function withoutMode({ mode: _mode, live: _live, from: _from, ...others }: Setti
 }
 
 function settingsOfFlags({ source, destination, flags: typed }: Given): Settings {
-  const { namespace, where, config: _, verify, ...others } = typed;
+  const { namespace, where, cast, columns, mask, onBadValue, config: _, verify, ...others } = typed;
   const named = {
     source, destination, namespaces: namespace, where: where === undefined ? undefined : filters(where as string[]),
+    cast: assigned('cast', cast), columns: assigned('columns', columns), mask: assigned('mask', mask), onBadValue: assigned('onBadValue', onBadValue),
     // Commander says true where the flag is absent.
     verify: verify === false ? false : undefined, ...others,
   };
   const parsed = settingsSchema.safeParse(Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)));
   if (parsed.success) return parsed.data;
-  throw new DsyncError('usage', parsed.error.issues.map((issue) => `${flagName(issue.path[0] as SettingName)}: ${reasonOf(issue)}`).join('\n'));
+  throw new DsyncError('usage', parsed.error.issues.map((issue) => [flagName(issue.path[0] as SettingName), ...issue.path.slice(1).filter((step) => typeof step === 'string'), reasonOf(issue)].join(': ')).join('\n'));
 }
 
 /** `orders: status = 1` → `{ orders: 'status = 1' }` */
@@ -55,6 +56,25 @@ function filters(texts: readonly string[]): Record<string, string> {
   return Object.fromEntries(pairs);
 }
 
+/** `orders.total=numeric(12,2)` → `{ 'orders.total': 'numeric(12,2)' }`; a way of `--on-bad-value` alone is for all columns. */
+function assigned(setting: 'cast' | 'columns' | 'mask' | 'onBadValue', given: unknown): Record<string, string> | undefined {
+  if (given === undefined) return undefined;
+  const flag = flagName(setting), pairs = (given as string[]).map((text): readonly [string, string] => {
+    const sign = setting === 'cast' || setting === 'columns' ? text.indexOf('=') : text.lastIndexOf('=');
+    if (sign < 0 && setting === 'onBadValue') return ['*', text.trim()];
+    if (sign < 1) throw new DsyncError('usage', `${flag}: "${text}" is not ${flags[setting].spelling.replace(/^\S+ <|>$/g, '')}`, { remedy: assignments[setting] });
+    return [text.slice(0, sign).trim(), text.slice(sign + 1).trim()];
+  });
+  const twice = pairs.find(([name], i) => pairs.findIndex(([other]) => other === name) !== i);
+  if (twice) throw new DsyncError('usage', `${flag}: ${twice[0] === '*' ? 'all columns are' : `${twice[0]} is`} named twice`);
+  return Object.fromEntries(pairs);
+}
+
+const assignments = {
+  cast: "for instance --cast 'orders.total=numeric(12,2)'", columns: "for instance --columns 'users=id,email' or --columns 'users=-password'",
+  mask: "for instance --mask 'users.email=hash'", onBadValue: "for instance --on-bad-value null or --on-bad-value 'orders.ts=null'",
+} as const;
+
 const secrets = z.enum(['none', 'password', 'other']);
 
 /** A run's configuration as the state keeps it: URLs as they were written, without the passwords that stood in them. */
@@ -64,6 +84,9 @@ const storedSchema = z.object({
   secrets: z.object({ source: secrets, destination: secrets }),
   namespaces: z.array(z.string()), exclude: z.array(z.string()), where: z.record(z.string(), z.string()),
   existing: settingsSchema.shape.existing.unwrap(), acceptLoss: z.array(z.string()),
+  cast: settingsSchema.shape.cast, columns: settingsSchema.shape.columns, mask: settingsSchema.shape.mask, onBadValue: settingsSchema.shape.onBadValue,
+  /** Of hashes: what the key is read from, and what tells it from others. */
+  maskKey: z.object({ from: z.string().optional(), check: z.string() }).optional(),
   concurrency: z.number(), memoryBytes: z.number(), batchBytes: z.number().optional(), batchRows: z.number().optional(),
   rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(),
   verifyWith: settingsSchema.shape.verifyWith.unwrap().default('auto'), live: z.boolean().default(false), from: z.string().optional(),
@@ -83,8 +106,13 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all),
+    ...rulesOf(settings), ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all),
   };
+}
+
+/** What was chosen for columns. */
+function rulesOf({ cast, columns, mask, onBadValue }: Settings): Pick<StoredConfig, 'cast' | 'columns' | 'mask' | 'onBadValue'> {
+  return { ...(cast && { cast }), ...(columns && { columns }), ...(mask && { mask }), ...(onBadValue && { onBadValue }) };
 }
 
 /** How the source's log is kept. */
@@ -120,9 +148,15 @@ export function restoredConfig(run: string, config: unknown): StoredConfig {
   throw new DsyncError('state', `the state of run ${run} can't be read: ${parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`);
 }
 
+/** Of a run the other way round: what was chosen for columns was meant for this way. */
+export function withoutRules(config: StoredConfig): StoredConfig {
+  const { cast: _cast, columns: _columns, mask: _mask, onBadValue: _onBadValue, maskKey: _maskKey, ...others } = config;
+  return others;
+}
+
 /** What the coordinator works with: the stored configuration, with URLs that can be connected to. */
-export function runConfigOf({ secrets: _, ...config }: StoredConfig, urls: Pick<RunConfig, 'source' | 'destination'>): RunConfig {
-  return { ...config, ...urls };
+export function runConfigOf({ secrets: _, maskKey: __, ...config }: StoredConfig, secret: Pick<RunConfig, 'source' | 'destination' | 'maskKey'>): RunConfig {
+  return { ...config, ...secret };
 }
 
 export function needed(settings: Settings, end: 'source' | 'destination'): string {

@@ -3,7 +3,8 @@ import { resolve } from 'node:path';
 import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import { DsyncError, messageOf } from '../errors.js';
-import { nearest, reasonOf, settingsSchema, type Settings } from './settings.js';
+import { nearest } from '../nearest.js';
+import { reasonOf, settingsSchema, type Settings } from './settings.js';
 
 /** The file that is read where no `--config` names another one. */
 export const usualFile = 'dsync.yaml';

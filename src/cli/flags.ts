@@ -18,6 +18,11 @@ export const flags = {
   exclude: { spelling: '--exclude <pattern>', meaning: 'leave out what matches this glob pattern', repeatable: true },
   where: { spelling: '--where <table: filter>', meaning: "take only the rows that match, in the source's own language; the verification heeds it too", repeatable: true },
   existing: { spelling: '--existing <way>', meaning: 'what becomes of rows that the destination already holds: refuse, append, merge (upsert by key) or replace', usual: 'refuse' },
+  cast: { spelling: '--cast <column=type>', meaning: "this column (table.column), or every column of this type of the source (mysql.tinyint(1)), gets a type of the destination's own", repeatable: true },
+  columns: { spelling: '--columns <table=names>', meaning: 'take only these columns of a table (id,email), or all but these (-password,-token); of MongoDB documents fields, by their paths', repeatable: true },
+  mask: { spelling: '--mask <column=way>', meaning: 'this column (table.column), or field of documents, is masked: hash (keyed, the same for the same value), redact (a fixed value) or null', repeatable: true },
+  maskKey: { spelling: '--mask-key <key>', meaning: 'the key of hashes, best as ${NAME}; dsync never keeps it (default: ${DSYNC_MASK_KEY})' },
+  onBadValue: { spelling: '--on-bad-value <way>', meaning: 'what becomes of a value that can\'t be converted or kept: reject (its row), null (the value) or fail (the run ends); for a column or a type: orders.ts=null, mysql.datetime=null', usual: 'reject', repeatable: true },
   acceptLoss: { spelling: '--accept-loss <table.column>', meaning: 'this column may lose something in the destination', repeatable: true },
   concurrency: { spelling: '--concurrency <number>', meaning: 'how many tasks are read, and written, at once', usual: '4' },
   memory: { spelling: '--memory <size>', meaning: 'how much may be on its way between the two ends', usual: '128MB' },
@@ -44,6 +49,7 @@ export const flags = {
 export type SettingName = keyof typeof flags;
 
 export const selectionFlags = ['namespaces', 'exclude', 'where'] as const satisfies readonly SettingName[];
+export const ruleFlags = ['cast', 'columns', 'mask', 'maskKey', 'onBadValue'] as const satisfies readonly SettingName[];
 export const paceFlags = ['concurrency', 'memory', 'batchSize', 'rateLimit'] as const satisfies readonly SettingName[];
 export const logFlags = ['slot', 'publication', 'failoverSlot', 'maxRetained'] as const satisfies readonly SettingName[];
 export const schemaFlags = ['schema', 'views'] as const satisfies readonly SettingName[];

@@ -19,6 +19,7 @@ export function narrator(log: Log): (event: Event) => void {
       case 'written': break;
       case 'task-done': log.debug({ ...event, kind: undefined }, `${event.task}: done, ${counted(event.rows, 'row')}`); break;
       case 'rejected': if (rejected++ < rejectsShown) log.warn({ namespace: event.rejected.namespace }, `${event.rejected.namespace}: a row was rejected: ${event.rejected.reason}${rejected === rejectsShown ? ' (further ones are only in the reject file)' : ''}`); break;
+      case 'nulled': log.debug({ ...event, kind: undefined }, `${event.namespace}: ${counted(event.count, 'value')} of ${event.column} became NULL`); break;
       case 'retry': log.warn({ ...event, kind: undefined }, `${event.end}: attempt ${event.attempt} failed (${event.error}); trying again in ${duration(event.waitSeconds)}`); break;
       case 'finished': log.debug({ namespace: event.namespace }, `${event.namespace}: keys are built`); break;
       case 'compared': log.debug({ ...event, kind: undefined }, `${event.namespace}: verified ${event.parts} of ${event.of} parts`); break;

@@ -1,13 +1,13 @@
 import type { RunState } from '../contract.js';
 import type { Ports, RunConfig } from '../coordinator/config.js';
 import { paceOf, restoredConfig, runConfigOf, writtenAnew, type StoredConfig } from './config.js';
-import { connectable, recalled } from './passwords.js';
+import { connectable, recalled, recalledKey } from './passwords.js';
 import type { Session } from './perform.js';
 import { defaults, type Settings } from './settings.js';
 import type { End } from '../url.js';
 
-/** A stored run as it goes on now: its own configuration, at another pace if one is given, with passwords found anew. */
-export async function recalledRun(session: Session, state: RunState): Promise<{ config: RunConfig; ports: Ports }> {
+/** A stored run as it goes on now: its own configuration, at another pace if one is given, with passwords found anew. `reads`: rows are read, which may take the key of hashes. */
+export async function recalledRun(session: Session, state: RunState, { reads } = { reads: true }): Promise<{ config: RunConfig; ports: Ports }> {
   const { settings, around } = session;
   const stored = writtenAnew({ ...restoredConfig(state.run, state.config), ...newPace(settings) }, settings, around.folder);
   const urlOf = async (end: End) => {
@@ -17,7 +17,8 @@ export async function recalledRun(session: Session, state: RunState): Promise<{ 
     return url;
   };
   const urls = { source: await urlOf('source'), destination: await urlOf('destination') };
-  return { config: runConfigOf(stored, urls), ports: await session.ports(state.flow, stored) };
+  const maskKey = reads ? recalledKey(stored, settings.maskKey, state.run, around.env) : undefined;
+  return { config: runConfigOf(stored, { ...urls, ...(maskKey !== undefined && { maskKey }) }), ports: await session.ports(state.flow, stored) };
 }
 
 function newPace(settings: Settings): Partial<StoredConfig> {

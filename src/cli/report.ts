@@ -15,6 +15,7 @@ export function runText(report: RunReport, verification: string, folder: string)
     section('Mended', mendedText(report)),
     section('Verification', verification),
     section('Rejected', report.rejected.count > 0 ? `  ${counted(report.rejected.count, 'row')}, with reasons in ${report.rejected.path}\n` : ''),
+    section('Became NULL', Object.entries(report.nulled ?? {}).map(([column, values]) => `  ${column}: ${counted(values, 'value')} that could not be kept\n`).join('')),
     section('Findings', findingsText(report.findings)),
     report.run && `\nRun ${report.run}, remembered in ${folder}\n`,
   ].filter(Boolean).join('');

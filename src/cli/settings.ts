@@ -7,6 +7,12 @@ import { batchOf, rateOf, sizeOf } from './sizes.js';
 const words = z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(z.string().min(1)));
 const wholeNumber = z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.int().min(1).max(256));
 
+/** `null` in YAML is the word here. */
+const worded = (value: unknown) => (value === null ? 'null' : value);
+const badWays = z.preprocess(worded, z.enum(['reject', 'null', 'fail']));
+/** Names, all with a minus before them or none. */
+const columnList = z.preprocess((value) => (typeof value === 'string' ? value.split(',').map((name) => name.trim()) : value), z.array(z.string().min(1)).min(1).refine((names) => names.every((name) => name.startsWith('-')) || !names.some((name) => name.startsWith('-')), { error: 'names are either taken or, all with a minus, left out' }));
+
 export const settingsSchema = z.strictObject({
   source: z.string().min(1).describe(flags.source.meaning),
   destination: z.string().min(1).describe(flags.destination.meaning),
@@ -14,6 +20,11 @@ export const settingsSchema = z.strictObject({
   exclude: words.describe(flags.exclude.meaning),
   where: z.record(z.string(), z.string().min(1)).describe(flags.where.meaning),
   existing: z.enum(['refuse', 'append', 'merge', 'replace']).describe(flags.existing.meaning),
+  cast: z.record(z.string(), z.string().min(1)).describe(flags.cast.meaning),
+  columns: z.record(z.string(), columnList).describe(flags.columns.meaning),
+  mask: z.record(z.string(), z.preprocess(worded, z.enum(['hash', 'redact', 'null']))).describe(flags.mask.meaning),
+  maskKey: z.string().min(1).describe(flags.maskKey.meaning),
+  onBadValue: z.preprocess((value) => (typeof value === 'string' || value === null ? { '*': value } : value), z.record(z.string(), badWays)).describe(flags.onBadValue.meaning),
   acceptLoss: words.describe(flags.acceptLoss.meaning),
   concurrency: wholeNumber.describe(flags.concurrency.meaning),
   memory: read(sizeOf, 'a size such as 128MB or 64MiB').describe(flags.memory.meaning),
@@ -58,21 +69,4 @@ function read<T>(parse: (text: string) => T | undefined, what: string) {
 /** What is wrong with a setting: `expected number, received null`. */
 export function reasonOf({ message }: { readonly message: string }): string {
   return message.replace(/^Invalid (input|option): /, '');
-}
-
-/** The known word nearest to a mistyped one, if any is near. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
-  const [best] = known.map((candidate) => ({ candidate, far: distance(word.toLowerCase(), candidate.toLowerCase()) })).sort((a, b) => a.far - b.far);
-  return best && best.far <= Math.max(1, Math.floor(best.candidate.length / 3)) ? best.candidate : undefined;
-}
-
-/** How many letters must be changed, added or dropped. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-    row = next;
-  }
-  return row[b.length];
 }

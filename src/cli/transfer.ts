@@ -6,7 +6,7 @@ import type { Session, Store } from './perform.js';
  * destination that isn't given is the empty text.
  */
 export async function transferOf(session: Session, { destination }: { readonly destination: 'needed' | 'optional' } = { destination: 'needed' }): Promise<{ config: RunConfig; ports: Ports & { readonly store: Store } }> {
-  const [{ needed, runConfigOf, storedConfigOf }, { connectable }, { flowId }] = await Promise.all([import('./config.js'), import('./passwords.js'), import('../state/flow.js')]);
+  const [{ needed, runConfigOf, storedConfigOf }, { connectable, maskKeyOf }, { flowId }] = await Promise.all([import('./config.js'), import('./passwords.js'), import('../state/flow.js')]);
   const { settings, around: { env, folder } } = session;
   const alone = destination === 'optional' && settings.destination === undefined;
   const stored = storedConfigOf(alone ? { ...settings, destination: '' } : settings, folder);
@@ -15,6 +15,6 @@ export async function transferOf(session: Session, { destination }: { readonly d
     destination: alone ? '' : connectable(needed(settings, 'destination'), env, 'destination', folder),
   };
   session.hide(urls.source, urls.destination);
-  const config = runConfigOf(stored, urls);
-  return { config, ports: await session.ports(flowId(config), stored) };
+  const key = maskKeyOf(stored.mask, settings.maskKey, env), config = runConfigOf(stored, { ...urls, ...(key && { maskKey: key.key }) });
+  return { config, ports: await session.ports(flowId(config), { ...stored, ...(key && { maskKey: key.stored }) }) };
 }

@@ -1,4 +1,4 @@
-import type { Emit, Existing, Finding, Format, Moment, NamespaceVerification, PlannedObject, Position, StateStore, VerifyWith } from '../contract.js';
+import type { Emit, Existing, Finding, Format, Mask, Moment, NamespaceVerification, OnBadValue, PlannedObject, Position, StateStore, VerifyWith } from '../contract.js';
 import type { RateLimit } from '../destination/limit.js';
 import type { CutoverReport } from './cutover.js';
 
@@ -14,6 +14,15 @@ export interface RunConfig {
   readonly existing: Existing;
   /** `table.column` or `namespace.column`, whose loss the user accepts. */
   readonly acceptLoss: readonly string[];
+  /** What the user chose for columns (docs/rules.md); by `table.column`, or by a type of the source: `mysql.tinyint(1)`. Absent: nothing. */
+  readonly cast?: Readonly<Record<string, string>>;
+  readonly mask?: Readonly<Record<string, Mask>>;
+  /** `*`: all columns. */
+  readonly onBadValue?: Readonly<Record<string, OnBadValue>>;
+  /** By table: the columns that are taken, or, with a minus, those that are not. */
+  readonly columns?: Readonly<Record<string, readonly string[]>>;
+  /** Of hashes: as secret as a password. */
+  readonly maskKey?: string;
   readonly concurrency: number;
   /** What may be on its way between the two ends, in bytes. */
   readonly memoryBytes: number;
@@ -81,6 +90,8 @@ export interface RunReport {
   readonly moments: readonly Moment[];
   readonly mended: { readonly upserted: number; readonly deleted: number; readonly recopied: readonly string[] };
   readonly rejected: { readonly count: number; readonly path?: string };
+  /** Values that can't be kept and became NULL in this process, by column. Absent where there are none. */
+  readonly nulled?: Readonly<Record<string, number>>;
   /** Absent with `--no-verify`. */
   readonly verification?: readonly NamespaceVerification[];
   readonly findings: readonly EndFinding[];

@@ -3,6 +3,7 @@ import { patient } from '../destination/retry.js';
 import { DsyncError, messageOf } from '../errors.js';
 import { isSameSource } from './continuity.js';
 import { reopenSource } from './ends.js';
+import { withRules } from './rules.js';
 import type { Run } from './run.js';
 
 /**
@@ -27,7 +28,7 @@ export async function throughLosses<T>(run: Run, gone: () => number, action: () 
 
 async function replaceSource(run: Run): Promise<void> {
   await Promise.resolve(run.source[Symbol.asyncDispose]()).catch(() => undefined);
-  run.source = await reopenSource(run.config, run);
+  run.source = withRules(await reopenSource(run.config, run), run.config, run.destination, run.emit);
   if (!(await isSameSource(run.store.load(run.id)!, run.source, run.signal))) throw otherEnd('source', run.id);
 }
 

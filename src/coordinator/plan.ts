@@ -1,10 +1,12 @@
 import type { Finding } from '../contract.js';
 import { DsyncError } from '../errors.js';
+import { originOf } from '../source/ruled.js';
 import type { EndFinding, PlannedNamespace, PlanReport, Ports, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import { liveFindings } from './forecast.js';
 import { filtersOf } from './route.js';
 import { tasksOf } from './moment.js';
+import { withRules } from './rules.js';
 import { selectedShapes, withEnds } from './sync.js';
 import { adaptTables } from './schema.js';
 import { agreedOf, agreementOf } from './tables.js';
@@ -27,7 +29,7 @@ export async function plan(config: RunConfig, ports: Ports): Promise<PlanReport>
       namespaces.push({
         ...agreedOf(mapping, agreementOf(mapping, source, destination)),
         existed: mapping.existed, tasks: tasks.length, estimatedRows: mapping.source.estimatedRows, estimatedBytes: mapping.source.estimatedBytes,
-        columns: mapping.source.columns.map((column, i) => ({ name: column.name, from: column.native, to: mapping.target.columns[i].native, ...mapping.fidelity[i] })),
+        columns: mapping.source.columns.map((column, i) => ({ name: column.name, from: originOf(mapping.source, column).native, to: mapping.target.columns[i].native, ...mapping.fidelity[i] })),
         statements: mapping.existed ? [] : destination.createStatements?.(mapping) ?? [], objects: destination.objects?.(mapping) ?? [],
       });
     }
@@ -48,8 +50,10 @@ export async function doctor(config: Omit<RunConfig, 'destination'> & { readonly
       return undefined;
     }
   };
-  const source = await guarded('source', () => openSource(config.source, openOptions({ ...config, destination: '' }, ports.signal)));
+  const plain = await guarded('source', () => openSource(config.source, openOptions({ ...config, destination: '' }, ports.signal)));
   const destination = config.destination ? await guarded('destination', () => openDestination({ ...config, destination: config.destination! }, ports)) : undefined;
+  // What a type is called is the destination's to say.
+  const source = plain && destination ? withRules(plain, config, destination, ports.emit) : plain;
   try {
     const shapes = source ? await guarded('source', () => selectedShapes(config, source, ports.signal)) : undefined;
     if (source && shapes) tell('source', await source.check(shapes, ports.signal));

@@ -1,5 +1,6 @@
 import type { Change, Column, LogRow, Mapping, Row, Shape } from '../contract.js';
 import { DsyncError, type ErrorCode } from '../errors.js';
+import { settled } from './rules.js';
 import type { Run } from './run.js';
 import { refuseLosses } from './tables.js';
 
@@ -42,7 +43,8 @@ async function fitting(run: Run, mapping: Mapping, shape: Shape): Promise<Mappin
   return { ...found, existed: mapping.existed };
 }
 
-function accepted(run: Run, mapping: Mapping): Mapping {
+function accepted(run: Run, altered: Mapping): Mapping {
+  const mapping = settled(altered);
   refuseLosses([mapping], run.config.acceptLoss);
   return mapping;
 }

@@ -12,6 +12,7 @@ import { hashers, type RowHasher } from '../verifier/rows.js';
 import type { Ports, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import { filtersOf, targetsOf } from './route.js';
+import { settled } from './rules.js';
 import { selectedShapes, withEnds } from './sync.js';
 import { agreementOf } from './tables.js';
 
@@ -104,7 +105,7 @@ interface Trial {
 interface Places { readonly destination: Destination; readonly there: Destination; readonly schema: string | undefined; readonly signal: AbortSignal }
 
 async function trialTable(shape: Shape, target: Target, { destination, there, schema, signal }: Places): Promise<Trial> {
-  const real = await destination.adapt(shape, target, signal), numbered = !shape.columns.some(({ type }) => type.kind === 'document');
+  const real = settled(await destination.adapt(shape, target, signal)), numbered = !shape.columns.some(({ type }) => type.kind === 'document');
   const toMake = (i: number) => !real.existed && shape.engine === 'postgres' && real.target.engine === 'postgres' && real.source.columns[i].type.kind === 'enum';
   const places = [...real.source.columns.keys()].filter((i) => !toMake(i));
   const free = (column: Column): Column => ({ ...column, nullable: numbered });

@@ -1,9 +1,11 @@
 import type { Destination, Mapping, Moment, Phase, Rejected, Snapshot, Source, Task } from '../contract.js';
+import { DsyncError } from '../errors.js';
 import { spellAny } from '../values/normal.js';
 import { keyText } from '../verifier/key.js';
 import type { Ports, RunConfig } from './config.js';
 import { copy, type CopyJob } from './copy.js';
 import { batchBytesOf } from './ends.js';
+import { endsWith } from './rules.js';
 
 /** A run that is under way: its ends, its plan, and what it has been told. `emit` is the run's own tally. */
 export interface Run extends Ports {
@@ -50,6 +52,8 @@ export function reject(run: Run, mapping: Mapping, rows: readonly Rejected[]): v
     row: Object.fromEntries(columns.map((column, i) => [column.name, readable(row[i])])),
   })));
   for (const rejected of rows) run.emit({ kind: 'rejected', rejected });
+  const last = rows.find(({ column }) => endsWith(mapping, column));
+  if (last) throw new DsyncError('data', `${namespace}, row ${keyText(mapping.source, last.row)} can't be kept (${last.reason}), and --on-bad-value fail ends the run; the row is in the reject file`, { namespace, remedy: 'mend the row and start over, or go on without it: dsync resume' });
 }
 
 export function enter(run: Run, phase: Phase): void {

@@ -7,6 +7,7 @@ import { resolveReferences } from '../schema/portable.js';
 import { selects } from '../source/selection.js';
 import type { RunConfig } from './config.js';
 import { selectionOf, targetsOf } from './route.js';
+import { settled } from './rules.js';
 import { enter, type Run } from './run.js';
 import { adaptAll } from './tables.js';
 
@@ -61,7 +62,7 @@ async function apart(mappings: readonly Mapping[], targets: ReadonlyMap<Shape, T
       if (names && !mapping.target.name.endsWith(shapes[i][1].name) && !mapping.existed) findings.push(tableRenamed(mapping));
       continue;
     }
-    const [shape, target] = shapes[i], other = await destination.adapt(shape, { ...target, name: marked(target.name, shape.namespace, names) }, signal, objects.get(shape.namespace));
+    const [shape, target] = shapes[i], other = settled(await destination.adapt(shape, { ...target, name: marked(target.name, shape.namespace, names) }, signal, objects.get(shape.namespace)));
     kept.push(other);
     findings.push(tableRenamed(other));
   }

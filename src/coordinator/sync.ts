@@ -12,6 +12,7 @@ import { runInOneMoment } from './moment.js';
 import { notComparable, notYet, unreadable } from './prove.js';
 import { withinRetained } from './retained.js';
 import { filtersOf, selectionOf } from './route.js';
+import { refuseUnnamed, withRules, type Rules } from './rules.js';
 import type { Run } from './run.js';
 import { adaptTables, buildObjects, objectFindings } from './schema.js';
 import { agreedOf, agreementOf, refuseKeylessMerge, refuseLosses, refuseRows } from './tables.js';
@@ -98,8 +99,9 @@ function refuseUnheld(config: RunConfig, source: Source): void {
   throw new DsyncError('usage', `${source.engine} keeps its log as long as its own settings say, and not for a run: ${named.join(', ')} can't be heeded`, { remedy: `leave out ${named.join(' and ')}` });
 }
 
-export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exclude'>, source: Source, signal: AbortSignal): Promise<readonly Shape[]> {
+export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exclude'> & Partial<Rules>, source: Source, signal: AbortSignal): Promise<readonly Shape[]> {
   const shapes = await source.shapes(selectionOf(config.namespaces, config.exclude, source), signal);
+  if (shapes.length > 0) refuseUnnamed(config, shapes);
   if (shapes.length > 0) return shapes;
   const all = (await source.shapes({ include: ['*'], exclude: [] }, signal)).map((shape) => shape.namespace);
   const there = all.length === 0 ? 'the source has no tables' : `the source has ${all.slice(0, 10).join(', ')}${all.length > 10 ? `, and ${all.length - 10} more` : ''}`;
@@ -111,7 +113,7 @@ export async function withEnds<T>(config: RunConfig, ports: Ports, action: (sour
   const source = await openSource(config.source, openOptions(config, ports.signal));
   try {
     await using destination = await openDestination(config, ports);
-    return await action(source, destination);
+    return await action(withRules(source, config, destination, ports.emit), destination);
   } finally {
     await source[Symbol.asyncDispose]();
   }
@@ -199,6 +201,7 @@ function conclude(run: Run, tally: Tally, cutover?: CutoverReport): RunReport {
     agreed: tally.agreed, tasks: run.tasks.length, rows: tally.rows, bytes: tally.bytes, seconds: tally.seconds(), phases: tally.phases(),
     moments: run.moments, mended: { upserted: tally.upserted, deleted: tally.deleted, recopied: tally.recopied },
     rejected: { count, path: count > 0 ? rejects.path : undefined },
+    ...(Object.keys(tally.nulled).length > 0 && { nulled: tally.nulled }),
     verification: verification.length > 0 ? verification : undefined, findings: tally.findings,
     ...(cutover && { cutover }),
   };

@@ -2,13 +2,14 @@ import type { Destination, Mapping, Shape, Source, TableObjects, Target } from '
 import { DsyncError } from '../errors.js';
 import { agree, type Agreement } from '../values/codec.js';
 import type { Agreed, RunConfig } from './config.js';
+import { settled } from './rules.js';
 
 /** The destination's table for each source table; every table that does not fit is named in one `refused` error. */
 export async function adaptAll(targets: ReadonlyMap<Shape, Target>, destination: Destination, signal: AbortSignal, objects?: ReadonlyMap<string, TableObjects>): Promise<readonly Mapping[]> {
   const mappings: Mapping[] = [], misfits: DsyncError[] = [];
   for (const [shape, target] of targets) {
     try {
-      mappings.push(await destination.adapt(shape, target, signal, objects?.get(shape.namespace)));
+      mappings.push(settled(await destination.adapt(shape, target, signal, objects?.get(shape.namespace))));
     } catch (error) {
       if (!(error instanceof DsyncError && error.code === 'refused')) throw error;
       misfits.push(error);

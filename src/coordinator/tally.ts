@@ -8,6 +8,8 @@ export interface Tally {
   readonly findings: EndFinding[];
   readonly verification: NamespaceVerification[];
   readonly recopied: string[];
+  /** By `namespace.column`. */
+  readonly nulled: Record<string, number>;
   rows: number; bytes: number; tasks: number; upserted: number; deleted: number; rejected: number;
   /** Seconds in each phase that has ended or is under way. */
   phases(): Record<string, number>;
@@ -23,7 +25,7 @@ export function tallying(emit: Emit): Tally {
     [phase, since] = [next, performance.now()];
   };
   const tally: Tally = {
-    agreed: [], findings: [], verification: [], recopied: [],
+    agreed: [], findings: [], verification: [], recopied: [], nulled: {},
     rows: 0, bytes: 0, tasks: 0, upserted: 0, deleted: 0, rejected: 0,
     phases: () => ({ ...spent }),
     seconds: () => (performance.now() - start) / 1000,
@@ -43,6 +45,11 @@ function count(tally: Tally, event: Event): void {
     case 'planned': tally.tasks += event.tasks; break;
     case 'written': tally.rows += event.rows; tally.bytes += event.bytes; break;
     case 'rejected': tally.rejected++; break;
+    case 'nulled': {
+      const column = `${event.namespace}.${event.column}`;
+      tally.nulled[column] = (tally.nulled[column] ?? 0) + event.count;
+      break;
+    }
     case 'mended':
       tally.upserted += event.upserted;
       tally.deleted += event.deleted;

@@ -4,6 +4,7 @@ import { verify } from '../verifier/verify.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
 import { isReadable, lookAtDestination } from './ends.js';
 import { filtersOf, targetsOf } from './route.js';
+import { refuseRuledFilter } from './rules.js';
 import { selectedShapes, withEnds } from './sync.js';
 import { adaptAll } from './tables.js';
 import { tallying } from './tally.js';
@@ -19,6 +20,7 @@ export async function verifyOnly(config: RunConfig, ports: Ports): Promise<RunRe
     const shapes = await selectedShapes(config, source, signal);
     const where = filtersOf(config.where, shapes);
     refuseForeignFilter(config, source.engine, destination.engine);
+    refuseRuledFilter(shapes, where);
     const mappings = await adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, signal);
     const there = mappings.filter((mapping) => mapping.existed);
     for (const mapping of mappings) if (!mapping.existed) tally.emit({ kind: 'verified', verification: missingTable(mapping) });

@@ -26,6 +26,7 @@ export interface ReadyWayBack {
 
 /** Looks whether the new database can be followed into the old one; changes nothing. Fails as a run from there would. */
 export async function prepareWayBack(run: Run, ask: WayBackAsk, signal: AbortSignal): Promise<ReadyWayBack> {
+  refuseMasked(run.mappings);
   const config = exchanged(run.config, ask), ports: Ports = { ...run, signal };
   const source = await openSource(config.source, openOptions(config, signal));
   try {
@@ -41,6 +42,12 @@ export async function prepareWayBack(run: Run, ask: WayBackAsk, signal: AbortSig
   }
 }
 
+/** What was masked would come back in the place of what it stands for. */
+function refuseMasked(mappings: readonly Mapping[]): void {
+  const masked = mappings.find(({ source }) => source.columns.some(({ rule }) => rule?.mask ?? rule?.fields));
+  if (masked) throw new DsyncError('refused', `${masked.source.namespace} is masked or has fields left out: a way back would write that into the old database`, { namespace: masked.source.namespace, remedy: 'leave out --reverse' });
+}
+
 function logOf(source: Source): ChangeLog {
   if (source.log) return source.log;
   throw new DsyncError('usage', `${source.engine} keeps no log of its changes: there is no way back from it`, { remedy: 'leave out --reverse' });
@@ -54,7 +61,7 @@ export async function dropWayBack(id: string, config: RunConfig, { store, signal
 }
 
 function exchanged(config: RunConfig, { namespaces, acceptLoss }: WayBackAsk): RunConfig {
-  return { ...config, source: config.destination, destination: config.source, namespaces, exclude: [], where: {}, acceptLoss, existing: 'merge' };
+  return { ...config, source: config.destination, destination: config.source, namespaces, exclude: [], where: {}, acceptLoss, existing: 'merge', cast: {}, columns: {}, mask: {}, onBadValue: {} };
 }
 
 async function mapBack(forward: readonly Mapping[], source: Source, destination: Destination, signal: AbortSignal): Promise<readonly Mapping[]> {

@@ -13,7 +13,7 @@ export function misfitsBetween({ source, target }: Mapping): (rows: readonly Row
 
 /** Compiles the division of a table's rows. */
 export function misfits({ columns, namespace }: Shape): (rows: readonly Row[]) => Divided {
-  const tests = columns.map(({ type }) => testOf(type));
+  const tests = columns.map(({ type }) => isOfType(type));
   const misfit = (row: Row): number => row.findIndex((value, i) => value !== null && !tests[i](value));
   const reason = (row: Row): string => {
     const { name, native } = columns[misfit(row)];
@@ -29,7 +29,7 @@ export function misfits({ columns, namespace }: Shape): (rows: readonly Row[]) =
 type Test = (value: Exclude<Value, null>) => boolean;
 
 /** Is the value one of the type, as `Value` says? */
-function testOf(type: Column['type']): Test {
+export function isOfType(type: Column['type']): Test {
   switch (type.kind) {
     case 'any': return () => true;
     case 'bool': return (value) => typeof value === 'boolean';

@@ -65,7 +65,7 @@ async function forgetHere(store: Store, { run, flow }: RunState): Promise<void> 
 
 async function removeEverywhere(session: Session, state: RunState): Promise<void> {
   const { recalledRun } = await import('../recalled.js');
-  const { config, ports } = await recalledRun(session, state);
+  const { config, ports } = await recalledRun(session, state, { reads: false });
   const { cleanup } = await session.actions();
   await cleanup(state, config, ports);
 }

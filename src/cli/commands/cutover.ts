@@ -65,8 +65,8 @@ async function askOf(session: Session, state: RunState, { fence, timeout, revers
 
 /** The stored configuration with its ends exchanged and its tables mapped back. */
 async function wayBackOf(session: Session, state: RunState, acceptLoss: readonly string[]): Promise<WayBackAsk> {
-  const [{ restoredConfig }, { flowId }, { ruleFor }] = await Promise.all([import('../config.js'), import('../../state/flow.js'), import('../../coordinator/route.js')]);
-  const stored = restoredConfig(state.run, state.config);
+  const [{ restoredConfig, withoutRules }, { flowId }, { ruleFor }] = await Promise.all([import('../config.js'), import('../../state/flow.js'), import('../../coordinator/route.js')]);
+  const stored = withoutRules(restoredConfig(state.run, state.config));
   const namespaces = state.mappings.map(({ source, target }) => ruleFor(target, source));
   const storedConfig = {
     ...stored, source: stored.destination, destination: stored.source, secrets: { source: stored.secrets.destination, destination: stored.secrets.source },
@@ -146,6 +146,6 @@ async function abortedByHolder(session: Session, store: Store, state: RunState):
 
 async function abortedHere(session: Session, state: RunState): Promise<readonly string[]> {
   const { recalledRun } = await import('../recalled.js');
-  const { config, ports } = await recalledRun(session, state), { abortCutover } = await session.actions();
+  const { config, ports } = await recalledRun(session, state, { reads: false }), { abortCutover } = await session.actions();
   return abortCutover(state, config, ports);
 }

@@ -1,5 +1,5 @@
 import type { Command } from '@commander-js/extra-typings';
-import { logFlags, paceFlags, schemaFlags, selectionFlags, withFlags } from '../flags.js';
+import { logFlags, paceFlags, ruleFlags, schemaFlags, selectionFlags, withFlags } from '../flags.js';
 import type { Perform, Session } from '../perform.js';
 import { transferOf } from '../transfer.js';
 
@@ -12,6 +12,8 @@ Examples:
   dsync sync mysql://root@db1/shop postgres://ada@db2/shop --existing merge --rate-limit 20MB/s
   dsync sync postgres://ada@db1/shop mysql://ada@db2/shop --live
       then applies what changes, until Ctrl-C; dsync resume goes on from there
+  dsync sync postgres://ada@db1/shop mysql://ada@db2/shop --columns users=-password --mask users.email=redact --cast 'orders.total=decimal(12,2)'
+      docs/rules.md tells what rules do
   dsync sync postgres://ada@db1/shop mysql://ada@db2/shop --mode changes --from 16/B374D848
       the tables were copied by other means, as of that place in the log
   dsync sync
@@ -22,7 +24,7 @@ export function addSync(program: Command, perform: Perform): void {
   const command = program.command('sync').argument('[SOURCE]', 'URL of the database to read').argument('[DESTINATION]', 'URL of the database to write')
     .description('copy a database to another one, verify it, and resume where it was interrupted')
     .addHelpText('after', examples);
-  withFlags(command, [...selectionFlags, 'existing', 'acceptLoss', ...schemaFlags, ...paceFlags, 'verify', 'verifyWith', 'live', 'mode', 'from', 'onDdl', ...logFlags])
+  withFlags(command, [...selectionFlags, ...ruleFlags, 'existing', 'acceptLoss', ...schemaFlags, ...paceFlags, 'verify', 'verifyWith', 'live', 'mode', 'from', 'onDdl', ...logFlags])
     .action((source, destination, flags) => perform({ source, destination, flags }, sync));
 }
 

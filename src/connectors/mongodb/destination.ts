@@ -9,7 +9,7 @@ import type { Session } from './session.js';
 import { createCollection, dropCollection, hasCollection, stagingOf, swapIn } from './staging.js';
 import { collectionFor } from './target.js';
 import { fillSeries, seriesOf } from './timeseries.js';
-import { holdsDocuments } from './types.js';
+import { holdsDocuments, typeOf } from './types.js';
 import { planView } from './views.js';
 import { durable, keepsEmptyTimestamps, writerFor, type Place } from './write.js';
 
@@ -30,6 +30,7 @@ export function mongodbDestination(session: Session): Destination {
       const mapping = await collectionFor(session, source, target, signal);
       return objects && !mapping.existed ? { ...mapping, objects } : mapping;
     },
+    typeOf,
     names,
     objects: planObjects,
     view: planView,

@@ -31,6 +31,17 @@ function fieldName(name: string, isSoleKey: boolean): string {
   return name.replace(/^\$/, '＄').replaceAll('.', '．');
 }
 
+const byName: Readonly<Record<string, LogicalType>> = {
+  string: { kind: 'text' }, int: { kind: 'int', bits: 32, signed: true }, long: { kind: 'int', bits: 64, signed: true }, double: { kind: 'float', bits: 64 }, decimal: { kind: 'decimal' },
+  bool: { kind: 'bool' }, date: { kind: 'instant', fraction: 3 }, bindata: { kind: 'bytes' }, uuid: { kind: 'uuid' },
+};
+
+/** A BSON type by its name in the manual, for `--cast`. */
+export function typeOf(spelling: string): Pick<Column, 'type' | 'native'> | undefined {
+  const type = byName[spelling.trim().toLowerCase()];
+  return type && { type, native: keptAs(type) };
+}
+
 function reshaping(type: LogicalType): string | undefined {
   const kept = keptAs(type);
   switch (type.kind) {

@@ -16,6 +16,7 @@ import { connect, name, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
 import { dropStaging, fenced, prepareTable, swapIn, targetName } from './tables.js';
 import { adapt, readOffer } from './target.js';
+import { typeOf } from './types.js';
 import { writing } from './write.js';
 
 /** The database that holds dsync's progress where the URL names none. */
@@ -42,6 +43,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     identity: (signal) => using(signal, (session) => identityOf(session, address.database, signal)),
     check: (mappings, signal) => using(signal, (session) => checkDestination(session, mappings, signal)),
     adapt: (source, target, signal, objects) => using(signal, (session) => adapt(source, target, schemaOf(target.schema, address), offer, session, signal, objects)),
+    typeOf: (spelling) => typeOf(spelling, offer.version.flavour),
     names,
     objects: (mapping) => planObjects(mapping, offer),
     view: (view, target, mappings) => planView(view, target, mappings, offer),

@@ -34,8 +34,9 @@ export async function checkFilter(shape: Shape, where: string, session: Session,
 
 function refuseOtherColumns(shape: Shape, table: Table | undefined): asserts table is Table {
   const spelled = (columns: readonly Column[] | undefined) => JSON.stringify(columns?.map(({ name: column, native }) => [column, native]));
-  // Columns that both tables compute by themselves are not read.
-  const isRead = ({ name: column }: Column) => !table?.generated.has(column.toLowerCase()) || shape.columns.some((each) => each.name === column);
+  // Columns that both tables compute by themselves are not read, nor those that the user leaves out.
+  const isUnread = (column: string) => table?.generated.has(column.toLowerCase()) || shape.origin?.some((each) => each.name === column);
+  const isRead = ({ name: column }: Column) => shape.columns.some((each) => each.name === column) || !isUnread(column);
   if (spelled(table?.shape.columns.filter(isRead)) === spelled(shape.columns)) return;
   throw new DsyncError('refused', `${shape.namespace} was changed or dropped since the run began`, { namespace: shape.namespace, remedy: 'start over with a new run' });
 }

@@ -1,7 +1,7 @@
 import type { Column, Fidelity, LogicalType, Shape } from '../../contract.js';
 import { isBinaryNative } from './lines.js';
 import type { Version } from './session.js';
-import { collationOf } from './types.js';
+import { collationOf, isPlainText } from './types.js';
 
 /** What the destination server offers. */
 export interface Offer {
@@ -53,6 +53,7 @@ function isFlexible(type: LogicalType): boolean {
 }
 
 function store(column: Column, engine: string, place: Place): Stored | undefined {
+  if (column.rule?.cast) return { column: isPlainText(column.native) ? { ...column, native: column.native + collated(place) } : column, fidelity: exact };
   const isOwn = engine === 'mysql' || engine === 'mariadb';
   const own = isOwn ? storeOwn(column, engine, place) : undefined;
   return own ?? storeOther(column, place, isOwn && isBinaryNative(column.native) ? 'kept as text: the hexadecimal digits of its bytes' : 'kept as text');

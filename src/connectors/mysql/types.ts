@@ -69,3 +69,31 @@ export function isYear(native: string): boolean {
 export function isZerofill(native: string): boolean {
   return /\bzerofill\b/i.test(native);
 }
+
+const otherNames: Readonly<Record<string, string>> = { integer: 'int', int1: 'tinyint', int2: 'smallint', int4: 'int', int8: 'bigint', numeric: 'decimal', dec: 'decimal', fixed: 'decimal', real: 'double', 'double precision': 'double', bool: 'tinyint', boolean: 'tinyint', character: 'char', 'character varying': 'varchar' };
+const textTypes = /^(char|varchar|tinytext|text|mediumtext|longtext|enum|set)$/;
+
+/** A type as one writes it, for `--cast`. Text without a character set gets the one of new tables. */
+export function typeOf(spelling: string, engine: string): Pick<Column, 'type' | 'native'> | undefined {
+  const match = /^([a-z][a-z0-9]*(?: precision| varying)?)\s*(?:\((.*)\))?\s*(unsigned)?(?:\s+character set (\S+)(?: collate (\S+))?)?$/i.exec(spelling.trim());
+  if (!match) return undefined;
+  const [, given, inside, unsigned, charset, collation] = match, dataType = otherNames[given.toLowerCase()] ?? given.toLowerCase();
+  const native = natives.find((one) => one.name === dataType && (one.only === undefined || one.only === engine)), takes = native?.takes ?? [], isLabelled = takes.includes('labels');
+  const isBool = /^bool/i.test(given), [first, second] = isLabelled || inside === undefined ? [] : inside.split(',').map((size) => Number(size.trim()));
+  if (!native || [first, second].some((size) => Number.isNaN(size)) || (isLabelled && inside === undefined) || (/^var/.test(dataType) && first === undefined)) return undefined;
+  const sizes = dataType === 'decimal' ? `(${first ?? 10},${second ?? 0})` : isBool ? '(1)' : inside === undefined || (dataType === 'float' && second === undefined) ? '' : `(${isLabelled ? inside : inside.replace(/\s/g, '')})`;
+  const columnType = `${dataType}${sizes}${unsigned ? ' unsigned' : ''}`, length = first ?? (/^(char|binary|bit)$/.test(dataType) ? 1 : undefined);
+  const column: CatalogueColumn = {
+    name: '', dataType, columnType, nullable: true, isJson: dataType === 'json',
+    ...(length !== undefined && takes.includes('maxLength') && { maxLength: length }),
+    ...(dataType === 'decimal' ? { precision: first ?? 10, scale: second ?? 0 } : takes.includes('length') && length !== undefined ? { precision: length } : {}),
+    ...(takes.includes('fraction') && { fraction: first ?? 0 }),
+    ...(textTypes.test(dataType) && charset !== undefined && { charset, collation: collation ?? `${charset}_bin` }),
+  };
+  return { type: logicalOf(column, engine), native: nativeOf(column) };
+}
+
+/** Does a type of text say nothing of its character set? */
+export function isPlainText(native: string): boolean {
+  return textTypes.test(/^[a-z]*/i.exec(native)![0].toLowerCase()) && collationOf(native) === undefined;
+}

@@ -17,6 +17,7 @@ import { qualified } from './sql.js';
 import { build, names, planObjects, planView, release, tableStatements, keyStatement } from './objects.js';
 import { readObjects } from './schema.js';
 import { adapt, landing } from './target.js';
+import { typeOf } from './types.js';
 import { write } from './write.js';
 
 export async function openDestination(login: Login, options: OpenOptions): Promise<Destination> {
@@ -37,6 +38,7 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     identity: (signal) => use(signal, (session) => identity(session, signal)),
     check: (mappings, signal) => use(signal, (session) => checkDestination(session, mappings, options.connections, signal)),
     adapt: (source, target, signal, objects) => use(signal, (session) => adapt(session, source, target, signal, objects)),
+    typeOf,
     names,
     objects: planObjects,
     view: planView,

@@ -42,7 +42,8 @@ const longestVarchar = 10_485_760;
 const mostDigits = 1000;
 
 /** The type that takes a column of any engine, spelled as the catalogue spells it. Types of PostgreSQL's own are looked up elsewhere. */
-export function placeFor({ type }: Pick<Column, 'type'>): Place {
+export function placeFor({ type, native: wanted, rule }: Pick<Column, 'type'> & Partial<Pick<Column, 'native' | 'rule'>>): Place {
+  if (rule?.cast && wanted !== undefined) return { native: wanted, type, fidelity: exact };
   const as = (native: string, to: LogicalType = type, fidelity: Fidelity = exact): Place => ({ native, type: to, fidelity });
   const asText = (note = 'kept as text') => as('text', text, { level: 'reshaped', note });
   switch (type.kind) {
@@ -110,3 +111,34 @@ export function isBinarySafe({ native, type }: Column): boolean {
 }
 
 const binarySafe = /^(smallint|integer|bigint|oid|numeric|real|double precision|boolean|text|character|character varying|name|bytea|date|time|timestamp|uuid|json|jsonb|interval|bit|bit varying|inet|cidr|macaddr|macaddr8)(\([\d,-]+\))?( with(out)? time zone)?(\[\])*$/;
+
+/** Names that the catalogue spells otherwise. */
+const otherNames: Readonly<Record<string, string>> = {
+  int2: 'smallint', int4: 'integer', int: 'integer', int8: 'bigint', float4: 'real', float8: 'double precision', float: 'double precision', bool: 'boolean', decimal: 'numeric',
+  varchar: 'character varying', char: 'character', bpchar: 'character', varbit: 'bit varying', timestamptz: 'timestamp with time zone', timestamp: 'timestamp without time zone', time: 'time without time zone', timetz: 'time with time zone',
+};
+
+/** The catalogue's names, and those of pg_type that natives.ts has. */
+const typeNames: Readonly<Record<string, string>> = {
+  smallint: 'int2', integer: 'int4', bigint: 'int8', real: 'float4', 'double precision': 'float8', boolean: 'bool', 'character varying': 'varchar', character: 'bpchar', 'bit varying': 'varbit',
+  'timestamp with time zone': 'timestamptz', 'timestamp without time zone': 'timestamp', 'time without time zone': 'time', 'time with time zone': 'timetz',
+};
+
+/** A built-in type as one writes it, for `--cast`. */
+export function typeOf(spelling: string): Pick<Column, 'type' | 'native'> | undefined {
+  const match = /^([a-z][a-z0-9_ ]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(-?\d+)\s*)?\))?\s*((?:with|without) time zone)?$/.exec(spelling.trim().toLowerCase().replace(/\s+/g, ' '));
+  if (!match) return undefined;
+  const [, given, first, second, zone] = match, bare = zone ? `${given} ${zone}` : otherNames[given] ?? given;
+  const native = byName.get(typeNames[bare] ?? bare), takes = native?.takes ?? [];
+  if (!native || native.only !== undefined || (first !== undefined && takes.length === 0) || (second !== undefined && !takes.includes('scale'))) return undefined;
+  const size = Number(first ?? (bare === 'character' || bare === 'bit' ? 1 : NaN)), isSized = !Number.isNaN(size);
+  const sizes = isSized ? { precision: size, scale: Number(second ?? 0), maxLength: size, length: size, fraction: size } : {};
+  const type = sizedType(native, sizes);
+  return { type, native: isSized && !(bare === 'character' && given === 'bpchar') ? sized(bare, takes.includes('scale') ? `${size},${Number(second ?? 0)}` : `${size}`) : bare };
+}
+
+/** `timestamp(3) with time zone`: the size stands after the first word there. */
+function sized(name: string, size: string): string {
+  const [, first, zone] = /^(time|timestamp) (.*)$/.exec(name) ?? [];
+  return first === undefined ? `${name}(${size})` : `${first}(${size}) ${zone}`;
+}

@@ -13,6 +13,7 @@ import { readObjects } from './schema.js';
 import { setSequences } from './sequences.js';
 import { identityOf, quoted, waitingForLock, type Session } from './session.js';
 import { adapt, createTable, stagingName, tableStands } from './target.js';
+import { typeOf } from './types.js';
 import { deleteKeys, insertRows } from './write.js';
 
 /** One connection writes, one transaction after the other. */
@@ -32,6 +33,7 @@ export function destination(session: Session): Destination {
     identity: async () => identity,
     check: async (mappings) => checkDestination(session, mappings),
     adapt: async (source, target, _signal, objects) => adapt(session, source, target, objects),
+    typeOf,
     names,
     objects: planObjects,
     view: planView,

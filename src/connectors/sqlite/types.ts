@@ -79,7 +79,7 @@ export function declaredFor(column: Column, engine: string, rowid: boolean): Dec
   const exact = (native: string): Declared => ({ native, type: logicalOf(native), fidelity: { level: 'exact' } });
   const reshaped = (note: string): Declared => ({ native: 'TEXT', type: { kind: 'text' }, fidelity: { level: 'reshaped', note } });
   // The same affinity is a matter of course to values that have passed it once.
-  if (engine === 'sqlite') return { native: column.native, type, fidelity: { level: 'exact' } };
+  if (engine === 'sqlite' || column.rule?.cast) return { native: column.native, type, fidelity: { level: 'exact' } };
   switch (type.kind) {
     case 'int': return exact(integerName(type.bits, type.signed, rowid));
     case 'bool': return exact('BOOLEAN_INT');
@@ -158,3 +158,11 @@ export function valueBinder(type: LogicalType, native: string): (value: Value) =
 }
 
 export const largestInteger = 2n ** 63n - 1n;
+
+/** A declared type as one writes it, for `--cast`; not one whose affinity would change the values. */
+export function typeOf(spelling: string): Pick<Column, 'type' | 'native'> | undefined {
+  const native = spelling.trim().toUpperCase(), name = native.replace(/\s*\(.*/s, '');
+  if (!byName.has(name) || !/^[A-Z0-9_ ]+(\s*\(\s*\d+\s*(,\s*-?\d+\s*)?\))?$/.test(native)) return undefined;
+  const type = logicalOf(native);
+  return type.kind !== 'any' && keeps(affinityOf(native), type) ? { type, native } : undefined;
+}
