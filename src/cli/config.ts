@@ -71,6 +71,7 @@ const storedSchema = z.object({
   onDdl: settingsSchema.shape.onDdl.unwrap().default('stop'),
   // Runs of a version that made bare tables go on with them.
   schema: settingsSchema.shape.schema.unwrap().default('none'), views: settingsSchema.shape.views.unwrap().default('skip'),
+  document: settingsSchema.shape.document.unwrap().optional(), documentSample: z.number().optional(),
 });
 
 export type StoredConfig = Readonly<z.output<typeof storedSchema>>;
@@ -83,8 +84,14 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all),
+    ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all), ...documentOf(all),
   };
+}
+
+/** How documents become rows. */
+function documentOf({ document, documentSample }: Settings): Pick<StoredConfig, 'document' | 'documentSample'> {
+  if (documentSample !== undefined && document !== 'columns') throw new DsyncError('usage', '--document-sample goes with --document columns');
+  return { ...(document && { document }), ...(typeof documentSample === 'number' && { documentSample }) };
 }
 
 /** How the source's log is kept. */

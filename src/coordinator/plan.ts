@@ -1,7 +1,7 @@
 import type { Finding } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import type { EndFinding, PlannedNamespace, PlanReport, Ports, RunConfig } from './config.js';
-import { openDestination, openOptions, openSource } from './ends.js';
+import { openDestination, openOptions, openSourceOf } from './ends.js';
 import { liveFindings } from './forecast.js';
 import { filtersOf } from './route.js';
 import { tasksOf } from './moment.js';
@@ -48,7 +48,7 @@ export async function doctor(config: Omit<RunConfig, 'destination'> & { readonly
       return undefined;
     }
   };
-  const source = await guarded('source', () => openSource(config.source, openOptions({ ...config, destination: '' }, ports.signal)));
+  const source = await guarded('source', () => openSourceOf({ ...config, destination: config.destination ?? '' }, openOptions({ ...config, destination: '' }, ports.signal)));
   const destination = config.destination ? await guarded('destination', () => openDestination({ ...config, destination: config.destination! }, ports)) : undefined;
   try {
     const shapes = source ? await guarded('source', () => selectedShapes(config, source, ports.signal)) : undefined;
