@@ -1,10 +1,11 @@
 import pLimit from 'p-limit';
-import type { Change, ChangeLog, Finding, LogMessage, OpenOptions, Row, Shape, Snapshot, Source } from '../contract.js';
+import type { Change, ChangeLog, Finding, LogMessage, OpenOptions, Row, SchemaObjects, Shape, Snapshot, Source } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { keyOfDocument, rowsOfDocuments } from '../values/columns.js';
 import { documentOfJson } from '../values/extended-json-bytes.js';
 import { misfits } from '../values/misfits.js';
 import { asCollection, isCollection } from './collections.js';
+import { objectsInColumns } from './indexes.js';
 import { Look, type Table } from './look.js';
 
 export interface Looking {
@@ -33,12 +34,17 @@ export function inColumns(source: Source, looking: Looking): Source {
       })));
     },
     check: async (shapes, signal) => [...await source.check(shapes.map(asCollection), signal), ...shapes.flatMap(({ namespace }) => told.get(namespace) ?? [])],
-    ...(source.objects && { objects: (shapes: readonly Shape[], signal: AbortSignal) => source.objects!(shapes.map(asCollection), signal) }),
+    ...(source.objects && { objects: (shapes: readonly Shape[], signal: AbortSignal) => readObjects(source, shapes, signal) }),
     formats: () => ['values'],
     ...(source.log && { log: logInColumns(source.log) }),
     snapshot: async (shapes, signal) => snapshotInColumns(await source.snapshot(shapes.map(asCollection), signal)),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
+}
+
+async function readObjects(source: Source, shapes: readonly Shape[], signal: AbortSignal): Promise<SchemaObjects> {
+  const { tables, views } = await source.objects!(shapes.map(asCollection), signal), byName = new Map(shapes.map((shape) => [shape.namespace, shape]));
+  return { views, tables: tables.map((table) => objectsInColumns(table, byName.get(table.namespace)!)) };
 }
 
 /** A sample is taken in parts, so that it is not all of the oldest documents. */

@@ -198,8 +198,8 @@ function foldedName(name: string): string {
   return name.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
 }
 
-/** PostgreSQL's own columns. */
-const systemColumns = new Set(['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid']);
+/** PostgreSQL's own columns, and what MySQL's driver refuses. */
+const systemColumns = new Set(['tableoid', 'xmin', 'cmin', 'xmax', 'cmax', 'ctid', '__definegetter__', '__definesetter__', '__lookupgetter__', '__lookupsetter__', '__proto__']);
 
 /** Does every engine take the name as it is? Others would have to be changed, and lost on the way back. */
 function isColumnName(name: string): boolean {

@@ -107,10 +107,10 @@ test('duplicate names come back as often, and as they stood', () => {
   }
 });
 
-test('names that some engine would change have no column: empty, long, case, accents, spaces at the end, PostgreSQL’s own', () => {
+test('names that some engine would change have no column: empty, long, case, accents, spaces at the end, PostgreSQL’s own, __proto__', () => {
   const names = ['a', 'A', 'é', 'e', 'x'.repeat(64), '', 'sp ', 'ctid', '😀', '$d', 'a.b', '10', '9', '_rest', '__proto__', '_ID'];
   const documents = [serialized([['_id', 1], ...names.map((name) => [name, name] as const)])], shape = shapeFor(documents);
-  expect(shape.columns.map(({ name }) => name)).toEqual(['_id', 'a', 'é', '$d', 'a.b', '10', '9', '_rest', '__proto__', '_rest_2']);
+  expect(shape.columns.map(({ name }) => name)).toEqual(['_id', 'a', 'é', '$d', 'a.b', '10', '9', '_rest', '_rest_2']);
   const { back, were } = through(documents, shape);
   expect(back).toEqual(were);
 });
