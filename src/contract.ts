@@ -94,6 +94,8 @@ export interface Shape {
   /** From the catalogue, never from a scan; absent if unknown. */
   readonly estimatedRows?: number;
   readonly estimatedBytes?: number;
+  /** Of documents that are kept in a table: its columns and key. */
+  readonly table?: Pick<Shape, 'columns' | 'key'>;
 }
 
 /** A namespace of the destination. An absent `schema` stands for the schema or database that the URL names. */

@@ -94,6 +94,7 @@ const storedSchema = z.object({
   onDdl: settingsSchema.shape.onDdl.unwrap().default('stop'),
   // Runs of a version that made bare tables go on with them.
   schema: settingsSchema.shape.schema.unwrap().default('none'), views: settingsSchema.shape.views.unwrap().default('skip'),
+  document: settingsSchema.shape.document.unwrap().optional(), documentSample: z.number().optional(),
 });
 
 export type StoredConfig = Readonly<z.output<typeof storedSchema>>;
@@ -106,13 +107,19 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...rulesOf(settings), ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all),
+    ...rulesOf(settings), ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all), ...documentOf(all),
   };
 }
 
 /** What was chosen for columns. */
 function rulesOf({ cast, columns, mask, onBadValue }: Settings): Pick<StoredConfig, 'cast' | 'columns' | 'mask' | 'onBadValue'> {
   return { ...(cast && { cast }), ...(columns && { columns }), ...(mask && { mask }), ...(onBadValue && { onBadValue }) };
+}
+
+/** How documents become rows. */
+function documentOf({ document, documentSample }: Settings): Pick<StoredConfig, 'document' | 'documentSample'> {
+  if (documentSample !== undefined && document !== 'columns') throw new DsyncError('usage', '--document-sample goes with --document columns');
+  return { ...(document && { document }), ...(typeof documentSample === 'number' && { documentSample }) };
 }
 
 /** How the source's log is kept. */

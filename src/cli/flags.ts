@@ -40,6 +40,8 @@ export const flags = {
   from: { spelling: '--from <position>', meaning: "with --mode changes: where in the source's log the copy stands (an LSN, a GTID set, or file:offset)" },
   schema: { spelling: '--schema <way>', meaning: 'what becomes of indexes, constraints, defaults and comments: create, check (compare with what stands) or none', usual: 'create' },
   views: { spelling: '--views <way>', meaning: 'what becomes of views: definition (made where the engine is the same, else told) or skip', usual: 'definition' },
+  document: { spelling: '--document <way>', meaning: 'what documents of MongoDB become in tables: json (one column, canonical Extended JSON) or columns (one for each field, and _rest for what they don\'t restore)', usual: 'json' },
+  documentSample: { spelling: '--document-sample <number>', meaning: 'with --document columns: how many documents of a collection are looked at to choose its columns, or all', usual: 'all' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },
@@ -53,6 +55,7 @@ export const ruleFlags = ['cast', 'columns', 'mask', 'maskKey', 'onBadValue'] as
 export const paceFlags = ['concurrency', 'memory', 'batchSize', 'rateLimit'] as const satisfies readonly SettingName[];
 export const logFlags = ['slot', 'publication', 'failoverSlot', 'maxRetained'] as const satisfies readonly SettingName[];
 export const schemaFlags = ['schema', 'views'] as const satisfies readonly SettingName[];
+export const documentFlags = ['document', 'documentSample'] as const satisfies readonly SettingName[];
 const commonFlags = ['state', 'logLevel', 'logFile', 'json'] as const satisfies readonly SettingName[];
 
 /** Adds these flags to a command, and those that every command has. */

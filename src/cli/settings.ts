@@ -42,6 +42,8 @@ export const settingsSchema = z.strictObject({
   from: z.string().min(1).describe(flags.from.meaning),
   schema: z.enum(['create', 'check', 'none']).describe(flags.schema.meaning),
   views: z.enum(['definition', 'skip']).describe(flags.views.meaning),
+  document: z.enum(['json', 'columns']).describe(flags.document.meaning),
+  documentSample: z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.union([z.literal('all'), z.int().min(1)], { error: 'expected all or a number of documents' })).describe(flags.documentSample.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
   logFile: z.string().min(1).describe(flags.logFile.meaning),

@@ -47,6 +47,10 @@ export interface RunConfig {
   /** What becomes of indexes, constraints, defaults and comments: made, compared with what stands, or left. */
   readonly schema: 'create' | 'check' | 'none';
   readonly views: 'definition' | 'skip';
+  /** What becomes of documents in tables. Absent: `json`. */
+  readonly document?: 'json' | 'columns';
+  /** With `columns`: look at so many documents of each collection only. Absent: at all. */
+  readonly documentSample?: number;
 }
 
 export type OnDdl = 'stop' | 'apply' | 'ignore';

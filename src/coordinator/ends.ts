@@ -1,5 +1,5 @@
 import { connectorFor } from '../connectors/index.js';
-import type { ChangeLog, Destination, OpenOptions, Snapshot, Source } from '../contract.js';
+import type { ChangeLog, Destination, OpenOptions, Shape, Snapshot, Source } from '../contract.js';
 import { withRateLimit } from '../destination/limit.js';
 import { retrying, withRetry } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
@@ -23,6 +23,24 @@ export async function openSource(url: string, options: OpenOptions): Promise<Sou
   return connector.openSource(url, options);
 }
 
+/** What a run reads: its source, with collections as tables, or tables of documents as collections, where the other end is of the other kind. */
+export async function openSourceOf(config: RunConfig, options: OpenOptions, known: readonly Shape[] = []): Promise<Source> {
+  const [from, to] = await Promise.all([config.source, config.destination].map(async (url) => (url === '' ? undefined : (await connectorFor(url)).name)));
+  if (config.document === 'columns') refuseColumns(from, to);
+  const source = await openSource(config.source, options);
+  if (from === 'mongodb' && config.document === 'columns') {
+    const [{ inColumns }, { tableIn }] = await Promise.all([import('../source/columns.js'), import('../source/look.js')]);
+    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known, options });
+  }
+  if (from !== 'mongodb' && to === 'mongodb') return (await import('../source/documents.js')).asDocuments(source);
+  return source;
+}
+
+function refuseColumns(from: string | undefined, to: string | undefined): void {
+  if (to === undefined || (from === 'mongodb') !== (to === 'mongodb')) return;
+  throw new DsyncError('usage', from === 'mongodb' ? '--document columns makes tables of documents, and the destination keeps documents' : '--document is about documents, and neither end is MongoDB', { remedy: 'leave out --document' });
+}
+
 /** The destination, its calls retried and no faster than the rate limit. */
 export async function openDestination(config: RunConfig, ports: Ports): Promise<Destination> {
   const connector = await connectorFor(config.destination);
@@ -38,8 +56,8 @@ export async function isReadable(url: string): Promise<boolean> {
 }
 
 /** A lost source, opened again: waits for its server to come back. */
-export function reopenSource(config: RunConfig, ports: Ports): Promise<Source> {
-  const open = () => openSource(config.source, openOptions(config, ports.signal)).catch((error: unknown) => {
+export function reopenSource(config: RunConfig, ports: Ports, known: readonly Shape[]): Promise<Source> {
+  const open = () => openSourceOf(config, openOptions(config, ports.signal), known).catch((error: unknown) => {
     if (error instanceof DsyncError && error.code === 'unreachable') throw new DsyncError('source-lost', error.message, { cause: error.cause, remedy: error.remedy });
     throw error;
   });

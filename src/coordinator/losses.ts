@@ -28,7 +28,7 @@ export async function throughLosses<T>(run: Run, gone: () => number, action: () 
 
 async function replaceSource(run: Run): Promise<void> {
   await Promise.resolve(run.source[Symbol.asyncDispose]()).catch(() => undefined);
-  run.source = withRules(await reopenSource(run.config, run), run.config, run.destination, run.emit);
+  run.source = withRules(await reopenSource(run.config, run, run.mappings.map(({ source }) => source)), run.config, run.destination, run.emit);
   if (!(await isSameSource(run.store.load(run.id)!, run.source, run.signal))) throw otherEnd('source', run.id);
 }
 

@@ -2,7 +2,7 @@ import type { Finding } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { originOf } from '../source/ruled.js';
 import type { EndFinding, PlannedNamespace, PlanReport, Ports, RunConfig } from './config.js';
-import { openDestination, openOptions, openSource } from './ends.js';
+import { openDestination, openOptions, openSourceOf } from './ends.js';
 import { liveFindings } from './forecast.js';
 import { filtersOf } from './route.js';
 import { tasksOf } from './moment.js';
@@ -50,7 +50,7 @@ export async function doctor(config: Omit<RunConfig, 'destination'> & { readonly
       return undefined;
     }
   };
-  const plain = await guarded('source', () => openSource(config.source, openOptions({ ...config, destination: '' }, ports.signal)));
+  const plain = await guarded('source', () => openSourceOf({ ...config, destination: config.destination ?? '' }, openOptions({ ...config, destination: '' }, ports.signal)));
   const destination = config.destination ? await guarded('destination', () => openDestination({ ...config, destination: config.destination! }, ports)) : undefined;
   // What a type is called is the destination's to say.
   const source = plain && destination ? withRules(plain, config, destination, ports.emit) : plain;

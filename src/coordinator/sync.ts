@@ -5,7 +5,7 @@ import type { Ports, RunConfig, RunReport } from './config.js';
 import { adoptFrom, fromPosition, refuseToBegin } from './changes.js';
 import { isSameSource } from './continuity.js';
 import { doneCutover, giveUp, type CutoverReport } from './cutover.js';
-import { logOf, openDestination, openOptions, openSource } from './ends.js';
+import { logOf, openDestination, openOptions, openSourceOf } from './ends.js';
 import { follow, startOf } from './follow.js';
 import { otherEnd, throughLosses } from './losses.js';
 import { runInOneMoment } from './moment.js';
@@ -54,7 +54,7 @@ export async function resume(state: RunState, config: RunConfig, ports: Ports): 
     report('destination', state.mappings.flatMap((mapping) => objectFindings(mapping, destination.objects?.(mapping) ?? [], config.live)), inner);
     inner.store.update(state.run, { status: 'running', config: inner.storedConfig });
     return goOn(runOf(state, config, inner, source, destination), tally, state.phase);
-  });
+  }, state.mappings.map((mapping) => mapping.source));
 }
 
 /**
@@ -108,9 +108,9 @@ export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exc
   throw new DsyncError('usage', `nothing to sync: no table matches ${config.namespaces.join(', ') || 'what is left after --exclude'}; ${there}`);
 }
 
-/** Opens both ends for an action and closes them after it, whatever happens. */
-export async function withEnds<T>(config: RunConfig, ports: Ports, action: (source: Source, destination: Destination) => Promise<T>): Promise<T> {
-  const source = await openSource(config.source, openOptions(config, ports.signal));
+/** Opens both ends for an action and closes them after it, whatever happens. `known`: shapes that the run has already. */
+export async function withEnds<T>(config: RunConfig, ports: Ports, action: (source: Source, destination: Destination) => Promise<T>, known?: readonly Shape[]): Promise<T> {
+  const source = await openSourceOf(config, openOptions(config, ports.signal), known);
   try {
     await using destination = await openDestination(config, ports);
     return await action(withRules(source, config, destination, ports.emit), destination);

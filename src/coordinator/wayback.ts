@@ -2,7 +2,7 @@ import type { ChangeLog, Destination, Mapping, Position, Shape, Source } from '.
 import { DsyncError } from '../errors.js';
 import { literally } from '../source/selection.js';
 import type { Ports, RunConfig } from './config.js';
-import { openDestination, openOptions, openSource } from './ends.js';
+import { openDestination, openOptions, openSource, openSourceOf } from './ends.js';
 import type { Run } from './run.js';
 import { adaptAll, refuseLosses } from './tables.js';
 
@@ -28,7 +28,7 @@ export interface ReadyWayBack {
 export async function prepareWayBack(run: Run, ask: WayBackAsk, signal: AbortSignal): Promise<ReadyWayBack> {
   refuseMasked(run.mappings);
   const config = exchanged(run.config, ask), ports: Ports = { ...run, signal };
-  const source = await openSource(config.source, openOptions(config, signal));
+  const source = await openSourceOf(config, openOptions(config, signal));
   try {
     await using destination = await openDestination(config, ports);
     const mappings = await mapBack(run.mappings, source, destination, signal);

@@ -19,8 +19,9 @@ export interface Skills {
 }
 
 /** Of a database that knows no SQL nothing has a counterpart in one that does. */
-export function withoutDialect({ source: { engine } }: Mapping, { indexes }: TableObjects): readonly PlannedObject[] | undefined {
-  if (dialectOf(engine)) return undefined;
+export function withoutDialect({ source: { engine, columns } }: Mapping, { indexes }: TableObjects): readonly PlannedObject[] | undefined {
+  // Fields that became columns are indexed as columns are.
+  if (dialectOf(engine) || !columns.some(({ type }) => type.kind === 'document')) return undefined;
   return indexes.map(({ name, unique, native }) => notMade(unique ? 'unique' : 'index', name, native, 'the fields of a document are no columns here'));
 }
 

@@ -254,7 +254,7 @@ function ruledLog(log: ChangeLog, ports: RuledPorts): ChangeLog {
     follow: (job, signal) => follow(log, job, ports, signal),
     head: (signal) => log.head(signal),
     reached: (position, goal) => log.reached(position, goal),
-    ...(log.succeeds && { succeeds: (identity: string, position: string, signal: AbortSignal) => log.succeeds!(identity, position, signal) }),
+    ...(log.succeeds && { succeeds: (...asked: Parameters<NonNullable<ChangeLog['succeeds']>>) => log.succeeds!(...asked) }),
     ...(log.distance && { distance: (position: string, signal: AbortSignal) => log.distance!(position, signal) }),
     confirm: (position) => log.confirm(position),
     retention: (run, position, signal) => log.retention(run, position, signal),

@@ -1,6 +1,6 @@
 import type { Command } from '@commander-js/extra-typings';
 import { DsyncError } from '../../errors.js';
-import { logFlags, ruleFlags, selectionFlags, withFlags } from '../flags.js';
+import { documentFlags, logFlags, ruleFlags, selectionFlags, withFlags } from '../flags.js';
 import type { Perform, Session, Work } from '../perform.js';
 import { transferOf } from '../transfer.js';
 
@@ -20,7 +20,7 @@ export function addDoctor(program: Command, perform: Perform): void {
   const command = program.command('doctor').argument('[SOURCE]', 'URL of the database to read').argument('[DESTINATION]', 'URL of the database to write')
     .description('check one or both ends: rights, settings, versions, space; each finding with the statement that mends it')
     .addHelpText('after', examples);
-  withFlags(command, [...selectionFlags, ...ruleFlags, 'acceptLoss', 'live', ...logFlags])
+  withFlags(command, [...selectionFlags, ...ruleFlags, ...documentFlags, 'acceptLoss', 'live', ...logFlags])
     .option('--types', 'send the extreme values of every column, and real rows, through a table of its own in the destination, and compare')
     .option('--sample <rows>', 'with --types: how many rows of each table, or all (default: 10000)')
     .action((source, destination, { types, sample, ...flags }) => perform({ source, destination, flags }, types ? roundtrip(sample) : refusing(sample)));

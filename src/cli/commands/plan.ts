@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
 import type { PlanReport } from '../../coordinator/config.js';
 import { DsyncError, messageOf } from '../../errors.js';
-import { paceFlags, ruleFlags, schemaFlags, selectionFlags, withFlags } from '../flags.js';
+import { documentFlags, paceFlags, ruleFlags, schemaFlags, selectionFlags, withFlags } from '../flags.js';
 import type { Perform, Session } from '../perform.js';
 import { transferOf } from '../transfer.js';
 
@@ -20,7 +20,7 @@ export function addPlan(program: Command, perform: Perform): void {
   const command = program.command('plan').argument('[SOURCE]', 'URL of the database to read').argument('[DESTINATION]', 'URL of the database to write')
     .description('say all that sync would do, and what would be lost; change nothing')
     .addHelpText('after', examples);
-  withFlags(command.option('--ddl <file>', 'write all statements that make the tables and their objects to this file, what has no counterpart as comments'), [...selectionFlags, ...ruleFlags, 'existing', 'acceptLoss', ...schemaFlags, ...paceFlags, 'verify'])
+  withFlags(command.option('--ddl <file>', 'write all statements that make the tables and their objects to this file, what has no counterpart as comments'), [...selectionFlags, ...ruleFlags, ...documentFlags, 'existing', 'acceptLoss', ...schemaFlags, ...paceFlags, 'verify'])
     .action((source, destination, { ddl, ...flags }) => perform({ source, destination, flags }, (session) => plan(session, ddl)));
 }
 

@@ -107,12 +107,12 @@ function optionsIn({ options }: TableObjects['native']): Fields {
 }
 
 function foreign(mapping: Mapping, objects: TableObjects): readonly PlannedObject[] {
-  const { source, target } = mapping;
-  const indexes = objects.indexes.filter((index) => !isKey(mapping, index)).map((index): PlannedObject => {
+  const { source: { table, ...shape }, target } = mapping, source = table ? { ...shape, ...table } : shape, fieldOf = (at: number) => (table ? source : target).columns[at]!.name;
+  const indexes = objects.indexes.filter((index) => !isKey({ ...mapping, source }, index)).map((index): PlannedObject => {
     const kind = index.unique ? 'unique' : 'index', positions = index.parts.map(({ column, length }) => (length === undefined ? source.columns.findIndex(({ name }) => name === column) : -1));
     if (positions.includes(-1) || index.where !== undefined || (index.method !== 'btree' && index.method !== 'hash')) return notMade(kind, index.name, index.native, 'an index over whole columns only has a counterpart');
     if (index.unique && positions.some((i) => source.columns[i].nullable)) return notMade(kind, index.name, index.native, 'MongoDB takes two nulls for equal');
-    const key = new Fields(index.parts.map(({ descending }, i) => [target.columns[positions[i]].name, descending ? -1 : 1]));
+    const key = new Fields(index.parts.map(({ descending }, i) => [fieldOf(positions[i]), descending ? -1 : 1]));
     return { stage: index.unique ? 'unique' : 'index', kind, name: index.name, native: index.native, sql: exact({ createIndexes: target.name, indexes: [{ key, name: index.name, ...(index.unique && { unique: true }) }] }) };
   });
   const left = [...objects.foreignKeys.map((key) => notMade('foreign key', key.name, key.native, 'MongoDB knows none')), ...objects.checks.map((check) => notMade('check', check.name, check.native, 'MongoDB knows none'))];

@@ -1,16 +1,8 @@
-import type { Column, Fidelity, LogicalType, Shape } from '../../contract.js';
+import type { Column, Fidelity, LogicalType } from '../../contract.js';
 import { keptAs } from '../../values/bson.js';
 
-/** A collection as rows: each document beside its `_id`. */
-export const documentColumns: readonly Column[] = [
-  { name: '_id', type: { kind: 'document-id' }, native: '_id', nullable: false },
-  { name: 'document', type: { kind: 'document' }, native: 'document', nullable: false },
-];
-
 /** Does a row of this shape hold a whole document? */
-export function holdsDocuments(shape: Shape): boolean {
-  return shape.columns.some((column) => column.type.kind === 'document');
-}
+export { documentColumns, isCollection as holdsDocuments } from '../../source/collections.js';
 
 /** The field that keeps a column, and what becomes of the values. Values are spelled as the column's own type on the way back. */
 export function fieldOfColumn(column: Column, isSoleKey: boolean): { readonly column: Column; readonly fidelity: Fidelity } {

@@ -1,0 +1,138 @@
+import pLimit from 'p-limit';
+import type { Change, ChangeLog, Finding, LogMessage, OpenOptions, Row, SchemaObjects, Shape, Snapshot, Source } from '../contract.js';
+import { DsyncError } from '../errors.js';
+import { keyOfDocument, rowsOfDocuments } from '../values/columns.js';
+import { documentOfJson } from '../values/extended-json-bytes.js';
+import { misfits } from '../values/misfits.js';
+import { asCollection, isCollection } from './collections.js';
+import { objectsInColumns } from './indexes.js';
+import { Look, type Table } from './look.js';
+
+export interface Looking {
+  readonly table: Table;
+  /** Look at so many documents of a collection only; absent: at all. */
+  readonly sample?: number;
+  /** Shapes that a run has already: their collections are not looked at again, and keep them. */
+  readonly known: readonly Shape[];
+  readonly options: OpenOptions;
+}
+
+/** Collections as tables with a column for each field (values/columns.ts): all that reads them hears rows of columns. */
+export function inColumns(source: Source, looking: Looking): Source {
+  const known = new Map(looking.known.map((shape) => [shape.namespace, shape])), told = new Map<string, readonly Finding[]>();
+  const limit = pLimit(looking.options.connections);
+  return {
+    ...source,
+    async shapes(selection, signal) {
+      const found = await source.shapes(selection, signal);
+      await using snapshot = await source.snapshot(found, signal);
+      return Promise.all(found.map((shape) => limit(async () => {
+        const { columns, key } = known.get(shape.namespace) ?? await look(shape, snapshot, looking, told, signal);
+        const seen = { ...shape, columns, key };
+        known.set(shape.namespace, seen);
+        return seen;
+      })));
+    },
+    check: async (shapes, signal) => [...await source.check(shapes.map(asCollection), signal), ...shapes.flatMap(({ namespace }) => told.get(namespace) ?? [])],
+    ...(source.objects && { objects: (shapes: readonly Shape[], signal: AbortSignal) => readObjects(source, shapes, signal) }),
+    formats: () => ['values'],
+    ...(source.log && { log: logInColumns(source.log) }),
+    snapshot: async (shapes, signal) => snapshotInColumns(await source.snapshot(shapes.map(asCollection), signal)),
+    [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+  };
+}
+
+async function readObjects(source: Source, shapes: readonly Shape[], signal: AbortSignal): Promise<SchemaObjects> {
+  const { tables, views } = await source.objects!(shapes.map(asCollection), signal), byName = new Map(shapes.map((shape) => [shape.namespace, shape]));
+  return { views, tables: tables.map((table) => objectsInColumns(table, byName.get(table.namespace)!)) };
+}
+
+/** A sample is taken in parts, so that it is not all of the oldest documents. */
+const sampleParts = 16;
+
+async function look(shape: Shape, snapshot: Snapshot, { sample, table }: Looking, told: Map<string, readonly Finding[]>, signal: AbortSignal): Promise<Shape> {
+  const seen = new Look(), taskBytes = sample === undefined ? Infinity : Math.max(1 << 20, Math.ceil((shape.estimatedBytes ?? 0) / sampleParts));
+  const tasks = await snapshot.plan(shape, { taskBytes }, signal);
+  for (const [i, task] of tasks.entries()) {
+    // What a part lacks of its share is left to those that follow.
+    const upTo = sample === undefined ? Infinity : Math.ceil((sample * (i + 1)) / tasks.length);
+    if (seen.documents < upTo) await lookAtTask(seen, snapshot.read({ task, shape, format: 'bson', sequence: 0 }, signal), upTo);
+  }
+  const { shape: found, findings } = seen.columns(shape, table, sample !== undefined && seen.documents >= sample);
+  told.set(shape.namespace, findings);
+  return found;
+}
+
+async function lookAtTask(seen: Look, batches: ReturnType<Snapshot['read']>, upTo: number): Promise<void> {
+  for await (const { rows } of batches) {
+    if (rows.format !== 'bson') throw new DsyncError('internal', `a collection came as ${rows.format}`);
+    for (const document of rows.documents) {
+      if (seen.documents >= upTo) return;
+      seen.add(document);
+    }
+  }
+}
+
+/** Compiled once per shape. */
+function compiled<T>(compile: (shape: Shape) => T): (shape: Shape) => T {
+  const known = new WeakMap<Shape, T>();
+  return (shape) => {
+    const there = known.get(shape) ?? compile(shape);
+    known.set(shape, there);
+    return there;
+  };
+}
+
+function snapshotInColumns(snapshot: Snapshot): Snapshot {
+  const rowOf = compiled(rowsOfDocuments), divide = compiled(misfits);
+  return {
+    moment: snapshot.moment,
+    plan: (shape, options, signal) => snapshot.plan(asCollection(shape), options, signal),
+    async *read(job, signal) {
+      const { shape } = job;
+      for await (const batch of snapshot.read({ ...job, shape: asCollection(shape), format: 'bson' }, signal)) {
+        const documents = batch.rows.format === 'bson' ? batch.rows.documents : [];
+        // An `_id` of another type than the column's.
+        const { fit, rejected } = divide(shape)(documents.map(rowOf(shape)));
+        yield { ...batch, rows: { format: 'values', rows: fit }, count: fit.length, ...(rejected.length > 0 && { rejected }) };
+      }
+    },
+    parts: async () => [{}],
+    async *scan(job, signal) {
+      const row = rowOf(job.shape);
+      for await (const rows of snapshot.scan({ ...job, shape: asCollection(job.shape) }, signal)) yield rows.map(([, document]) => row(document as Uint8Array));
+    },
+    [Symbol.asyncDispose]: () => snapshot[Symbol.asyncDispose](),
+  };
+}
+
+function logInColumns(log: ChangeLog): ChangeLog {
+  return {
+    ...log,
+    check: (shapes, signal) => log.check(shapes.map(asCollection), signal),
+    pin: async (run, shapes, save, signal) => snapshotInColumns(await log.pin(run, shapes.map(asCollection), save, signal)),
+    ...(log.adopt && { adopt: (run, shapes, from, save, signal) => log.adopt!(run, shapes.map(asCollection), from, save, signal) }),
+    follow: (job, signal) => followInColumns(log, job, signal),
+  };
+}
+
+async function* followInColumns(log: ChangeLog, job: Parameters<ChangeLog['follow']>[0], signal: AbortSignal): AsyncGenerator<LogMessage, void, undefined> {
+  const ways = new Map(job.shapes.map((shape) => [shape.namespace, { shape, row: rowsOfDocuments(shape), key: keyOfDocument(shape) }]));
+  for await (const message of log.follow({ ...job, shapes: job.shapes.map(asCollection) }, signal)) {
+    if (message.kind === 'shape') yield { ...message, shape: isCollection(message.shape) ? ways.get(message.shape.namespace)?.shape ?? message.shape : message.shape };
+    else if (message.kind === 'changes') yield { ...message, changes: message.changes.map((change) => changeInColumns(change, ways.get(change.namespace)!)) };
+    else yield message;
+  }
+}
+
+interface Way { readonly row: (document: Uint8Array) => Row; readonly key: ReturnType<typeof keyOfDocument> }
+
+function changeInColumns(change: Change, { row, key }: Way): Change {
+  switch (change.kind) {
+    case 'insert': return { ...change, row: row(change.row[1] as Uint8Array) };
+    case 'update': return { kind: 'update', namespace: change.namespace, row: row(change.row[1] as Uint8Array) };
+    case 'delete': return { ...change, before: key(documentOfJson(`{"_id":${String(change.before[0])}}`)) };
+    case 'truncate': return change;
+    default: return change satisfies never;
+  }
+}
