@@ -35,6 +35,7 @@ export const flags = {
   from: { spelling: '--from <position>', meaning: "with --mode changes: where in the source's log the copy stands (an LSN, a GTID set, or file:offset)" },
   schema: { spelling: '--schema <way>', meaning: 'what becomes of indexes, constraints, defaults and comments: create, check (compare with what stands) or none', usual: 'create' },
   views: { spelling: '--views <way>', meaning: 'what becomes of views: definition (made where the engine is the same, else told) or skip', usual: 'definition' },
+  maxRejects: { spelling: '--max-rejects <number>', meaning: 'stop (7) when the destination could not hold more rows than this, over all processes of the run; 0: at the first' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },

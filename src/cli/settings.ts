@@ -5,6 +5,7 @@ import { batchOf, rateOf, sizeOf } from './sizes.js';
 /** One schema for the flags and for dsync.yaml: each key, what it means, and its default. */
 
 const words = z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(z.string().min(1)));
+const count = z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.int().min(0));
 const wholeNumber = z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.int().min(1).max(256));
 
 export const settingsSchema = z.strictObject({
@@ -31,6 +32,7 @@ export const settingsSchema = z.strictObject({
   from: z.string().min(1).describe(flags.from.meaning),
   schema: z.enum(['create', 'check', 'none']).describe(flags.schema.meaning),
   views: z.enum(['definition', 'skip']).describe(flags.views.meaning),
+  maxRejects: count.describe(flags.maxRejects.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
   logFile: z.string().min(1).describe(flags.logFile.meaning),

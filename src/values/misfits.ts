@@ -29,7 +29,7 @@ export function misfits({ columns, namespace }: Shape): (rows: readonly Row[]) =
 type Test = (value: Exclude<Value, null>) => boolean;
 
 /** Is the value one of the type, as `Value` says? */
-function testOf(type: Column['type']): Test {
+export function testOf(type: Column['type']): Test {
   switch (type.kind) {
     case 'any': return () => true;
     case 'bool': return (value) => typeof value === 'boolean';
