@@ -706,6 +706,8 @@ export interface Rejected {
   readonly namespace: string;
   /** In normal form of `Mapping.source`. */
   readonly row: Row;
+  /** The log did not tell all of its cells: those are null here. */
+  readonly partial?: true;
   readonly reason: string;
   /** Whose value it is, where that is known. */
   readonly column?: string;
@@ -713,6 +715,9 @@ export interface Rejected {
 
 /** What becomes of rows that the destination already holds. `reconcile` and `mirror` are reserved. */
 export type Existing = 'refuse' | 'append' | 'merge' | 'replace';
+
+/** `rejected`: on the last way to the place; absent where nothing was. */
+export interface LanePlace extends LogPlace { readonly rejected?: readonly Rejected[] }
 
 /** What one lane is to apply next. */
 export interface LaneWork {
@@ -780,8 +785,8 @@ export interface Destination extends AsyncDisposable {
   apply?(run: string, work: LaneWork, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
   /** `apply` takes tables with a key only: without transactions the changes of others could come twice. */
   readonly appliesByKey?: boolean;
-  /** The place of each lane, as it was committed; empty before the first. */
-  lanes?(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>>;
+  /** The place of each lane, as it was committed, with what was rejected on the last way to it; empty before the first. */
+  lanes?(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LanePlace>>;
   /**
    * Makes in the target what was made in the source: its mapping's columns become those of `source`. Adds, drops and widens columns, and
    * returns the new mapping. What is so already is left: it may be called again, whatever became of an earlier call. Fails with
@@ -834,7 +839,8 @@ export type Event =
   /** More rows are durable in the destination. `seconds` is what the write took. */
   | { readonly kind: 'written'; readonly namespace: string; readonly task: string; readonly rows: number; readonly bytes: number; readonly seconds: number }
   | { readonly kind: 'task-done'; readonly namespace: string; readonly task: string; readonly rows: number }
-  | { readonly kind: 'rejected'; readonly rejected: Rejected }
+  /** `count`: of all processes of the run. */
+  | { readonly kind: 'rejected'; readonly rejected: Rejected; readonly count: number }
   /** So many values of a column that can't be kept became NULL (`--on-bad-value`). */
   | { readonly kind: 'nulled'; readonly namespace: string; readonly column: string; readonly count: number }
   | { readonly kind: 'retry'; readonly end: 'source' | 'destination'; readonly attempt: number; readonly waitSeconds: number; readonly error: string }
@@ -1004,8 +1010,50 @@ export interface StateStore extends AsyncDisposable {
   tell(run: string, vitals: unknown): void;
   /** What was told last, and when (ISO 8601). */
   told(run: string): { readonly at: string; readonly vitals: unknown } | undefined;
-  /** Appends rejected rows to the run's reject file (NDJSON), on disk when it returns. */
-  reject(run: string, rejected: readonly { readonly namespace: string; readonly reason: string; readonly key: string; readonly row: Readonly<Record<string, unknown>> }[]): void;
-  /** Keys (as in `Difference.key`) of a namespace's rejected rows, and the file's path. */
-  rejects(run: string): { readonly path: string; readonly keys: ReadonlyMap<string, ReadonlySet<string>> };
+  /**
+   * Keeps rejected rows in the run's reject file (NDJSON, docs/rejects.md), on disk when it returns; a row with a key takes the
+   * place of the line that its key has there. Returns how many rows the file has then.
+   */
+  reject(run: string, rejected: readonly RejectLine[]): number;
+  /** Keys (as in `Difference.key`) of a namespace's rejected rows, how many rows that are, and the file's path. */
+  rejects(run: string): { readonly path: string; readonly count: number; readonly keys: ReadonlyMap<string, ReadonlySet<string>> };
+  /** The lines of the run's reject file, or of another one: the last of each key, with its number in the file. Fails with `usage` where one can't be read. */
+  rejectLines(run: string, file?: string): readonly NumberedReject[];
+  /** Those of these lines, all with a position, that the run's file never had. */
+  untoldRejects(run: string, lines: readonly RejectLine[]): readonly RejectLine[];
+  /** The rows of this namespace are rejected anew, if at all: its lines go. */
+  unreject(run: string, namespace: string): void;
+  /** Ends a replay: done lines go from the run's file to `RUN.replayed.ndjson` beside it, the others get their new reasons. Once, however often it is called. */
+  endReplay(run: string, id: string, outcomes: readonly ReplayOutcome[]): void;
+  /** The lines that replays have taken out of the run's file. */
+  replayed(run: string): readonly RejectLine[];
+  /** Remembers, on disk, rows without a key that are about to be written again, until `endReplay`: nothing tells afterwards which of them were. */
+  keepReplay(run: string, plan: ReplayPlan): void;
+  keptReplay(run: string): ReplayPlan | undefined;
 }
+
+/** A rejected row as a line of the reject file. */
+export interface RejectLine {
+  readonly version: 2;
+  readonly namespace: string;
+  readonly key: string;
+  /** The table has no key: every line is a row of its own. */
+  readonly keyless?: true;
+  /** The log did not tell all of its cells: those are null. */
+  readonly partial?: true;
+  readonly reason: string;
+  /** Where in the log the change stands that was rejected. */
+  readonly position?: string;
+  /** Of the row as it was rejected: tells whether it was edited since. */
+  readonly digest: string;
+  /** As `tellRow` spells it. */
+  readonly row: Readonly<Record<string, unknown>>;
+}
+
+export interface NumberedReject { readonly number: number; readonly line: RejectLine }
+
+/** `written`, `there` already, or `gone` from the source; else the reason why the row is still rejected. */
+export interface ReplayOutcome { readonly line: RejectLine; readonly done?: 'written' | 'there' | 'gone'; readonly reason?: string }
+
+/** The batches of rows without a key that a replay writes, in their order. */
+export interface ReplayPlan { readonly id: string; readonly lines: readonly RejectLine[] }

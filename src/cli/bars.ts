@@ -1,7 +1,7 @@
 import cliProgress, { type Options, type SingleBar } from 'cli-progress';
 import { Progress, type NamespaceProgress } from '../coordinator/progress.js';
 import type { Display } from './lines.js';
-import { followedText, percent, rowsText, totalText, verifiedText } from './progress.js';
+import { followedText, percent, rejectedText, rowsText, totalText, verifiedText } from './progress.js';
 import { counted } from './text.js';
 import type { Output } from './surroundings.js';
 import type { Voice } from './voice.js';
@@ -73,9 +73,9 @@ function lineOf(one: NamespaceProgress): Line {
 
 function totalLine(progress: Progress): Line {
   const total = progress.total();
-  if (progress.phase === 'copy') return { title: 'copy', percent: total.estimate && Math.min(99, shareOf(total.rows, total.estimate)), text: totalText(total) };
+  if (progress.phase === 'copy') return { title: 'copy', percent: total.estimate && Math.min(99, shareOf(total.rows, total.estimate)), text: `${totalText(total)}${rejectedText(progress.rejected)}` };
   if (progress.phase === 'verify') return { title: 'verify', percent: shareOf(total.verified, total.namespaces), text: verifiedText(total) };
-  if (progress.phase === 'follow') return { title: 'follow', text: followedText(progress.followed) };
+  if (progress.phase === 'follow') return { title: 'follow', text: `${followedText(progress.followed)}${rejectedText(progress.rejected)}` };
   return { text: progress.phase };
 }
 

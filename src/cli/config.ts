@@ -91,7 +91,7 @@ const storedSchema = z.object({
   rateLimit: z.object({ rows: z.number().optional(), bytes: z.number().optional() }).optional(), verify: z.boolean(),
   verifyWith: settingsSchema.shape.verifyWith.unwrap().default('auto'), live: z.boolean().default(false), from: z.string().optional(),
   slot: z.string().optional(), publication: z.string().optional(), failoverSlot: z.boolean().optional(), maxRetainedBytes: z.number().optional(),
-  onDdl: settingsSchema.shape.onDdl.unwrap().default('stop'),
+  onDdl: settingsSchema.shape.onDdl.unwrap().default('stop'), maxRejects: z.number().optional(),
   // Runs of a version that made bare tables go on with them.
   schema: settingsSchema.shape.schema.unwrap().default('none'), views: settingsSchema.shape.views.unwrap().default('skip'),
   document: settingsSchema.shape.document.unwrap().optional(), documentSample: z.number().optional(),
@@ -107,7 +107,7 @@ export function storedConfigOf(settings: Settings, folder: string): StoredConfig
     source: withoutSecrets(source), destination: withoutSecrets(destination),
     secrets: { source: literalSecrets(source), destination: literalSecrets(destination) },
     namespaces: [...all.namespaces], exclude: [...all.exclude], where: { ...all.where }, existing: all.existing, acceptLoss: [...all.acceptLoss],
-    ...rulesOf(settings), ...paceOf(all), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all), ...documentOf(all),
+    ...rulesOf(settings), ...paceOf(all), ...(all.maxRejects !== undefined && { maxRejects: all.maxRejects }), verify: all.verify, verifyWith: all.verifyWith, onDdl: all.onDdl, schema: all.schema, views: all.views, ...modeOf(all), ...keepingOf(all), ...documentOf(all),
   };
 }
 

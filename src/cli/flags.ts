@@ -42,6 +42,7 @@ export const flags = {
   views: { spelling: '--views <way>', meaning: 'what becomes of views: definition (made where the engine is the same, else told) or skip', usual: 'definition' },
   document: { spelling: '--document <way>', meaning: 'what documents of MongoDB become in tables: json (one column, canonical Extended JSON) or columns (one for each field, and _rest for what they don\'t restore)', usual: 'json' },
   documentSample: { spelling: '--document-sample <number>', meaning: 'with --document columns: how many documents of a collection are looked at to choose its columns, or all', usual: 'all' },
+  maxRejects: { spelling: '--max-rejects <number>', meaning: 'stop (7) when the destination could not hold more rows than this, over all processes of the run; 0: at the first' },
   state: { spelling: '--state <folder>', meaning: 'where runs are remembered (default: $XDG_STATE_HOME/dsync or ~/.local/state/dsync)' },
   logLevel: { spelling: '--log-level <level>', meaning: 'what is logged on stderr: error, warn, info or debug (default: info; warn where progress bars are shown)' },
   logFile: { spelling: '--log-file <file>', meaning: 'append the log, from level debug on, to this file as JSON lines' },

@@ -1,7 +1,7 @@
 import type { Event } from '../contract.js';
 import { Progress } from '../coordinator/progress.js';
 import type { Log } from './log.js';
-import { followedText, totalText, verifiedText } from './progress.js';
+import { followedText, rejectedText, totalText, verifiedText } from './progress.js';
 
 /** Shows how far a run is. */
 export interface Display {
@@ -27,8 +27,8 @@ export function lines(log: Log): Display {
 /** Nothing between the phases that take long. */
 export function lineOf(progress: Progress): string | undefined {
   const total = progress.total();
-  if (progress.phase === 'copy') return `copied ${totalText(total)}`;
+  if (progress.phase === 'copy') return `copied ${totalText(total)}${rejectedText(progress.rejected)}`;
   if (progress.phase === 'verify') return `verified ${verifiedText(total)}`;
-  if (progress.phase === 'follow') return followedText(progress.followed);
+  if (progress.phase === 'follow') return `${followedText(progress.followed)}${rejectedText(progress.rejected)}`;
   return undefined;
 }

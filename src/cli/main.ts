@@ -6,6 +6,7 @@ import { addCleanup } from './commands/cleanup.js';
 import { addCutover } from './commands/cutover.js';
 import { addDoctor } from './commands/doctor.js';
 import { addPlan } from './commands/plan.js';
+import { addReplay } from './commands/replay.js';
 import { addResume } from './commands/resume.js';
 import { addRuns } from './commands/runs.js';
 import { addSelftest } from './commands/selftest.js';
@@ -57,7 +58,7 @@ function programWith(around: Surroundings, run: Perform): Command {
     .exitOverride()
     .configureOutput({ writeOut: (text) => around.stdout.write(text), writeErr: () => undefined })
     .addHelpText('after', overview);
-  for (const add of [addSync, addResume, addPlan, addVerify, addDoctor, addSelftest, addRuns, addStatus, addTables, addCutover, addCleanup]) add(program, run);
+  for (const add of [addSync, addResume, addReplay, addPlan, addVerify, addDoctor, addSelftest, addRuns, addStatus, addTables, addCutover, addCleanup]) add(program, run);
   return program;
 }
 

@@ -31,3 +31,8 @@ export function followedText({ changes, behindSeconds }: Followed): string {
 export function verifiedText({ verified, namespaces, parts }: Total): string {
   return `${verified} of ${counted(namespaces, 'table')}, ${counted(parts, 'part')}`;
 }
+
+/** `, 3 rejected`; nothing where none is. */
+export function rejectedText(rejected: number): string {
+  return rejected === 0 ? '' : `, ${count(rejected)} rejected`;
+}

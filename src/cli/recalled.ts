@@ -26,5 +26,6 @@ function newPace(settings: Settings): Partial<StoredConfig> {
   return {
     ...(settings.concurrency !== undefined && { concurrency }), ...(settings.memory !== undefined && { memoryBytes }), ...rest,
     ...(settings.verify !== undefined && { verify: settings.verify }), ...(settings.maxRetained !== undefined && { maxRetainedBytes: settings.maxRetained }),
+    ...(settings.maxRejects !== undefined && { maxRejects: settings.maxRejects }),
   };
 }

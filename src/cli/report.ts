@@ -1,4 +1,5 @@
 import type { Agreed, EndFinding, PlannedNamespace, PlanReport, RunReport } from '../coordinator/config.js';
+import type { ReplayReport } from '../coordinator/replay.js';
 import type { ColumnTried, RoundtripReport, Tried } from '../coordinator/roundtrip.js';
 import type { SelftestReport, TypeTested } from '../coordinator/selftest.js';
 import type { TableVitals, Vitals } from '../coordinator/vitals.js';
@@ -56,6 +57,20 @@ export function findingsText(findings: readonly EndFinding[]): string {
     const where = finding.namespace && !finding.message.includes(finding.namespace) ? ` (${finding.namespace})` : '';
     return `  ${finding.level.padEnd(7)}  ${end}: ${finding.message}${where}\n${finding.remedy ? `${finding.remedy.trimEnd().replace(/^/gm, '             ')}\n` : ''}`;
   }).join('');
+}
+
+const mostLeft = 20;
+
+/** What `dsync replay` says. */
+export function replayText({ dryRun, written, there, gone, left, rejected, unverified }: ReplayReport, verification: string): string {
+  const would = dryRun ? ' would be' : '';
+  return [
+    dryRun ? 'Nothing was written.\n' : `${left.length === 0 && rejected.count === 0 ? 'Done: no row is rejected any more.' : `${counted(rejected.count, 'row')} still rejected.`}\n`,
+    `  ${counted(written, 'row')}${would || ' were'} written, ${count(there)} are there already${gone > 0 ? `, ${count(gone)} are no longer in the source` : ''}\n`,
+    section('Left', left.slice(0, mostLeft).map(({ namespace, key, reason }) => `  ${namespace}, ${key}: ${reason}\n`).join('') + (left.length > mostLeft ? `  and ${count(left.length - mostLeft)} more\n` : '')),
+    section('Verification', verification || (unverified === undefined ? '' : `  not compared: ${unverified}\n`)),
+    section('Rejected', rejected.path === undefined ? '' : `  ${counted(rejected.count, 'row')}, with reasons in ${rejected.path}\n`),
+  ].filter(Boolean).join('');
 }
 
 /** What `dsync plan` says. */
@@ -120,11 +135,11 @@ function triedText(what: string, { tried, unequal, rejected, example }: Tried): 
 }
 
 /** What `dsync runs` says. */
-export function runsText(runs: readonly (Pick<RunState, 'run' | 'phase' | 'startedAt'> & { readonly status: string; readonly rows?: number; readonly source: string; readonly destination: string })[], folder: string): string {
+export function runsText(runs: readonly (Pick<RunState, 'run' | 'phase' | 'startedAt'> & { readonly status: string; readonly rows?: number; readonly rejected?: number; readonly source: string; readonly destination: string })[], folder: string): string {
   if (runs.length === 0) return `No runs in ${folder}.\n`;
-  const heads = ['RUN', 'STATUS', 'PHASE', 'STARTED (UTC)', 'ROWS', 'ENDS'];
-  return table([heads, ...runs.map(({ run, status, phase, startedAt, rows, source, destination }) => [
-    run, status, phase, startedAt.slice(0, 19).replace('T', ' '), rows === undefined ? '' : count(rows), `${source} → ${destination}`,
+  const heads = ['RUN', 'STATUS', 'PHASE', 'STARTED (UTC)', 'ROWS', 'REJECTED', 'ENDS'];
+  return table([heads, ...runs.map(({ run, status, phase, startedAt, rows, rejected, source, destination }) => [
+    run, status, phase, startedAt.slice(0, 19).replace('T', ' '), rows === undefined ? '' : count(rows), rejected ? count(rejected) : '', `${source} → ${destination}`,
   ])]);
 }
 
@@ -163,11 +178,12 @@ function headOf({ status, phase }: StatusDocument): string {
   return status === 'done' ? 'done' : status === 'running' ? phase : `${status}, in phase ${phase}`;
 }
 
-function amountText({ rows, estimatedRows, estimatedSecondsLeft, changes, behindSeconds, behindBytes }: StatusDocument): string[] {
+function amountText({ rows, estimatedRows, estimatedSecondsLeft, changes, behindSeconds, behindBytes, rejected }: StatusDocument): string[] {
   const lag = [behindSeconds !== undefined && duration(behindSeconds), behindBytes !== undefined && bytes(behindBytes)].filter(Boolean).join(', ');
   return [
     ...(rows === undefined ? [] : [`copied ${amountOf({ rows, estimatedRows })}${estimatedSecondsLeft === undefined ? '' : `, an estimated ${duration(estimatedSecondsLeft)} left`}`]),
     ...(changes === undefined ? [] : [`applied ${counted(changes, 'change')}, lag ${lag || 'unknown'}`]),
+    ...(rejected ? [`${counted(rejected, 'row')} rejected`] : []),
   ];
 }
 

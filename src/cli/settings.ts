@@ -5,6 +5,7 @@ import { batchOf, rateOf, sizeOf } from './sizes.js';
 /** One schema for the flags and for dsync.yaml: each key, what it means, and its default. */
 
 const words = z.preprocess((value) => (typeof value === 'string' ? [value] : value), z.array(z.string().min(1)));
+const count = z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.int().min(0));
 const wholeNumber = z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.int().min(1).max(256));
 
 /** `null` in YAML is the word here. */
@@ -44,6 +45,7 @@ export const settingsSchema = z.strictObject({
   views: z.enum(['definition', 'skip']).describe(flags.views.meaning),
   document: z.enum(['json', 'columns']).describe(flags.document.meaning),
   documentSample: z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.union([z.literal('all'), z.int().min(1)], { error: 'expected all or a number of documents' })).describe(flags.documentSample.meaning),
+  maxRejects: count.describe(flags.maxRejects.meaning),
   state: z.string().min(1).describe(flags.state.meaning),
   logLevel: z.enum(['error', 'warn', 'info', 'debug']).describe(flags.logLevel.meaning),
   logFile: z.string().min(1).describe(flags.logFile.meaning),

@@ -40,6 +40,8 @@ export interface RunConfig {
   readonly failoverSlot?: boolean;
   /** A live run stops before the source keeps more of its log than this for it. */
   readonly maxRetainedBytes?: number;
+  /** The run stops when more rows than this are rejected; absent: never. */
+  readonly maxRejects?: number;
   /** What becomes of a table whose shape changes while it is followed. */
   readonly onDdl: OnDdl;
   /** The tables were copied by other means: nothing is copied or compared, and what happened from here on is applied. With `live`. */

@@ -12,6 +12,7 @@ import { serveRequests } from './requests.js';
 import { differences, projecting, reshaped } from './reshape.js';
 import { remap, resync } from './resync.js';
 import { enter, reject, type Run } from './run.js';
+import { placeText, takeRejects } from './untold.js';
 
 /** How often the place is saved, and the log before it let go. */
 const saveMillis = 1000;
@@ -55,10 +56,11 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
   const log = logOf(run.source), stop = new AbortController(), signal = AbortSignal.any([run.signal, stop.signal]);
   const places = await run.destination.lanes!(run.id, signal);
   await refuseAhead(run.id, log, [start, ...places.values()], signal);
+  takeRejects(run, places.values());
   const lanes: Lanes = new Lanes({
     run: run.id, mappings: run.mappings, destination: run.destination, reached: log.reached, bytes: Math.min(run.config.memoryBytes / 2, waitingBytes), signal,
     applied: (changes) => { tally.changes += changes; },
-    rejected: (mapping, rows) => reject(run, mapping, rows),
+    rejected: (mapping, rows, place) => reject(run, mapping, rows, placeText(place)),
     suspect: (mapping, error) => apart.suspect(mapping, error, () => lanes.drop(mapping.source.namespace)),
     failed: (error) => stop.abort(error),
   }, places, start);

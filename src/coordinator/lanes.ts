@@ -19,7 +19,8 @@ export interface LanePorts {
   readonly bytes: number;
   readonly signal: AbortSignal;
   readonly applied: (changes: number) => void;
-  readonly rejected: (mapping: Mapping, rows: readonly Rejected[]) => void;
+  /** `place`: where the lane was when it had applied the others of the same transaction. */
+  readonly rejected: (mapping: Mapping, rows: readonly Rejected[], place: LogPlace) => void;
   /** Remembers on disk that changes of this table are lost to it, because of this error. */
   readonly suspect?: (mapping: Mapping, error: DsyncError) => Suspicion;
   /** Called once, with the first failure. */
@@ -173,7 +174,7 @@ export class Lanes {
     const rejected = await this.#send(work).catch((error: unknown) => this.#without(work, error));
     for (const { mapping } of tables) {
       const own = rejected.filter(({ namespace }) => namespace === mapping.source.namespace);
-      if (own.length > 0) this.#ports.rejected(mapping, own);
+      if (own.length > 0) this.#ports.rejected(mapping, own, place);
     }
     this.#ports.applied(count);
   }

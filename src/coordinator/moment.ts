@@ -5,7 +5,7 @@ import { DsyncError } from '../errors.js';
 import type { CopyJob, CopyTable } from './copy.js';
 import { logOf } from './ends.js';
 import { verifyRun } from './prove.js';
-import { copyTables, enter, type Run, type Work } from './run.js';
+import { copyTables, enter, forgetRejects, refuseMore, type Run, type Work } from './run.js';
 import { buildObjects, releaseObjects } from './schema.js';
 import { agreementOf } from './tables.js';
 
@@ -29,11 +29,19 @@ export async function runInOneMoment(run: Run): Promise<void> {
   const far = reached(progress);
   await plan(run, far, snapshot);
   const works = worksOf(run, far);
+  // What is mended below shows anew which rows don't fit.
+  if (isCompared(run)) for (const { mapping } of works.filter(({ changed }) => changed)) forgetRejects(run, mapping);
   await copyAll(run, works, snapshot, number);
   await finishAll(run, works);
   await releaseObjects(run, works.filter(({ stale }) => stale).map(({ mapping }) => mapping));
   await verifyRun(run, works, snapshot);
+  refuseMore(run, run.store.rejects(run.id).count);
   await buildObjects(run);
+}
+
+/** A live copy of no single moment is made right by its log, and not compared before. */
+function isCompared({ config, moments }: Run): boolean {
+  return !config.live || moments.at(-1)!.exact;
 }
 
 /** A live run's moment is a place in the log as well, which the source keeps from then on. */
@@ -98,14 +106,16 @@ function worksOf(run: Run, far: Far): readonly Work[] {
       mapping, tasks, overwrite,
       jobs: open.map((task) => jobOf(task, table, run, mapping.staged ? undefined : far.get(task.id))),
       empty: mapping.staged ? open.length > 0 : run.config.existing === 'replace' && !touched,
-      stale: touched && !unchanged,
+      stale: touched, changed: touched && !unchanged,
     };
   });
 }
 
 function jobOf(task: Task, table: CopyTable, run: Run, far: Reached | undefined): CopyJob {
   const { source } = table.mapping;
-  const read = { task, shape: source, format: table.agreement.read, where: run.where(source.namespace), after: far?.cursor, sequence: far?.sequence ?? 0 };
+  // Rows that were rejected before a process died may be in no file: where nothing is compared they are read again.
+  const after = isCompared(run) ? far?.cursor : undefined;
+  const read = { task, shape: source, format: table.agreement.read, where: run.where(source.namespace), after, sequence: far?.sequence ?? 0 };
   return { table, read };
 }
 

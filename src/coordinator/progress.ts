@@ -43,6 +43,8 @@ export class Progress {
   #bytes = 0;
   phase: Phase = 'check';
   followed: Followed = { changes: 0 };
+  /** Rows that the destination could not hold, of all processes. */
+  rejected = 0;
 
   constructor(now: () => number = () => performance.now() / 1000) {
     this.#now = now;
@@ -64,6 +66,7 @@ export class Progress {
       case 'compared': Object.assign(this.#of(event.namespace), { state: 'verifying', parts: event.parts, ofParts: Math.max(event.of, event.parts) }); break;
       // What was not compared is no more than copied.
       case 'verified': this.#of(event.verification.namespace).state = event.verification.result === 'not-comparable' ? 'copied' : 'done'; break;
+      case 'rejected': this.rejected = event.count; break;
       case 'followed': this.followed = event; break;
       case 'table': Object.assign(this.#of(event.namespace), apartOf(event.table)); break;
       default:

@@ -54,7 +54,7 @@ async function compare(run: Run, works: readonly Work[], snapshot: Snapshot, men
     run.emit(event);
   };
   const open = () => works.filter((work) => !settled.has(work.mapping.source.namespace));
-  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open().map(({ mapping }) => mapping), snapshot, mend ? works : undefined).then(() => undefined, onlySourceLost), 'destination', run.emit, run.signal);
+  const sourceLost = await retrying(() => compareOnce({ ...run, emit }, open().map(({ mapping }) => mapping), snapshot, mend ? { mended: works } : {}).then(() => undefined, onlySourceLost), 'destination', run.emit, run.signal);
   if (sourceLost) throw sourceLost;
 }
 
@@ -64,8 +64,8 @@ function onlySourceLost(error: unknown): DsyncError {
   throw error;
 }
 
-/** With `mended`, the work of each table, differences are mended. */
-async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Snapshot, mended?: readonly Work[]): Promise<readonly NamespaceVerification[]> {
+/** With `mended`, the work of each table, differences are mended. `afresh`: the destination may be another than when its parts were compared. */
+async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Snapshot, { mended, afresh }: { readonly mended?: readonly Work[]; readonly afresh?: true }): Promise<readonly NamespaceVerification[]> {
   if (mappings.length === 0) return [];
   const { keys } = run.store.rejects(run.id);
   const added = run.config.existing === 'append' || run.config.existing === 'merge';
@@ -77,16 +77,16 @@ async function compareOnce(run: Run, mappings: readonly Mapping[], snapshot: Sna
     rejectedKeys: (namespace) => keys.get(namespace) ?? new Set(),
     extrasAllowed: (mapping) => added && mapping.existed,
     mayOverwrite: () => run.config.existing === 'merge',
-    ...remembered(run, snapshot.moment.fingerprint),
+    ...(afresh ? {} : remembered(run, snapshot.moment.fingerprint)),
     ...(mended && { mend: (mapping, changes) => mendTable(run, mapping, changes), recopy: (mapping) => recopy(run, mended.find((work) => work.mapping === mapping)!, snapshot) }),
   });
 }
 
-/** Compares all tables in a new moment of both sides; mends nothing. */
-export async function compareNow(run: Run): Promise<readonly NamespaceVerification[]> {
-  if (!(await isReadable(run.config.destination))) return run.mappings.map((mapping) => notComparable(mapping, unreadable));
-  await using snapshot = await run.source.snapshot(run.mappings.map(({ source }) => source), run.signal);
-  return await compareOnce(run, run.mappings, snapshot);
+/** Compares tables, all of them if none are named, in a new moment of both sides; mends nothing. */
+export async function compareNow(run: Run, mappings = run.mappings): Promise<readonly NamespaceVerification[]> {
+  if (!(await isReadable(run.config.destination))) return mappings.map((mapping) => notComparable(mapping, unreadable));
+  await using snapshot = await run.source.snapshot(mappings.map(({ source }) => source), run.signal);
+  return await compareOnce(run, mappings, snapshot, { afresh: true });
 }
 
 /** Parts that an earlier process found equal are so still, if the source provably did not change since. */

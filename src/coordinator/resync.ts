@@ -7,7 +7,7 @@ import { tasksOf } from './moment.js';
 import { compareStale, unreadable } from './prove.js';
 import { reshaped, sameShape } from './reshape.js';
 import { selectionOf, targetsOf } from './route.js';
-import { copyTables, type Run, type Work } from './run.js';
+import { copyTables, forgetRejects, type Run, type Work } from './run.js';
 import { adaptAll, agreementOf, refuseLosses, refuseRows } from './tables.js';
 
 /**
@@ -37,6 +37,7 @@ async function resyncOne(run: Run, apart: Apart, namespace: string): Promise<voi
   const mapping = await presentMapping(run, namespace);
   const number = noted(run, snapshot.moment);
   const work = await workOf(run, mapping, snapshot, fresh);
+  forgetRejects(run, mapping);
   if (fresh) await copied(run, work, snapshot, number);
   else await compareStale(run, [work], snapshot);
   apart.set(namespace, { state: 'since', position: positionOf(snapshot, log) });
@@ -85,7 +86,7 @@ async function workOf(run: Run, mapping: Mapping, snapshot: Snapshot, fresh: boo
   run.store.update(run.id, { tasks: run.tasks });
   const table = { mapping, agreement: agreementOf(mapping, run.source, run.destination), overwrite: false };
   const jobs = fresh ? tasks.map((task) => ({ table, read: { task, shape: mapping.source, format: table.agreement.read, where: undefined, sequence: 0 } })) : [];
-  return { mapping, tasks, jobs, empty: fresh, overwrite: false, stale: true };
+  return { mapping, tasks, jobs, empty: fresh, overwrite: false, stale: true, changed: true };
 }
 
 async function copied(run: Run, work: Work, snapshot: Snapshot, number: number): Promise<void> {

@@ -191,8 +191,7 @@ function conclude(run: Run, tally: Tally, cutover?: CutoverReport): RunReport {
   const verification = cutover?.tables ?? tally.verification;
   const unsettled = verification.some((one) => one.result === 'not-comparable');
   const unequal = verification.some((one) => one.result === 'different' || (one.result === 'not-comparable' && one.reason !== unreadable));
-  const rejects = run.store.rejects(run.id);
-  const count = [...rejects.keys.values()].reduce((sum, keys) => sum + keys.size, 0);
+  const rejects = run.store.rejects(run.id), { count } = rejects;
   const status = verification.some((one) => one.result === 'different') ? 'different' : count > 0 && !unequal ? 'rejected' : unsettled ? 'not-comparable' : 'done';
   run.emit({ kind: 'phase', phase: 'done' });
   const ends = { source: run.source.version, destination: run.destination.version };
@@ -261,7 +260,7 @@ function sameColumns({ source: then, objects }: Mapping, now: Shape | undefined)
   return now !== undefined && columns(then) === columns(now);
 }
 
-function vanished(run: string): DsyncError {
+export function vanished(run: string): DsyncError {
   return new DsyncError('refused', `the destination no longer knows run ${run}: its _dsync progress is gone, so it was emptied or replaced since`, {
     remedy: `forget this run ('dsync cleanup ${run}') and start over with 'dsync sync'`,
   });

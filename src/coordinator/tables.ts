@@ -19,6 +19,17 @@ export async function adaptAll(targets: ReadonlyMap<Shape, Target>, destination:
   return mappings;
 }
 
+/** The mapping beside its table as that stands now: the user may have widened a column. What does not fit at all is left as it was. */
+export async function refitted(mapping: Mapping, destination: Destination, signal: AbortSignal): Promise<Mapping> {
+  const { schema, name, columns } = mapping.target;
+  const found = await destination.adapt(mapping.source, { ...(schema !== undefined && { schema }), name }, signal).catch((error: unknown) => {
+    if (error instanceof DsyncError && error.code === 'refused') return undefined;
+    throw error;
+  });
+  const same = found?.existed && found.target.columns.length === columns.length && found.target.columns.every((column, i) => column.name === columns[i].name);
+  return same ? { ...mapping, target: { ...mapping.target, columns: found.target.columns } } : mapping;
+}
+
 /** The formats of a table. Fails with `refused` where there is no way between the two ends. */
 export function agreementOf(mapping: Mapping, source: Source, destination: Destination): Agreement {
   const offered = source.formats(mapping), taken = destination.formats(mapping);

@@ -11,6 +11,8 @@ export interface Vitals {
   readonly changes?: number;
   readonly behindSeconds?: number;
   readonly behindBytes?: number;
+  /** Rows that the destination could not hold. */
+  readonly rejected?: number;
   readonly lastError?: { readonly at: string; readonly message: string };
   readonly tables: readonly TableVitals[];
 }
@@ -64,6 +66,7 @@ function vitalsOf(progress: Progress, earlier: Vitals | undefined, lastError: Vi
     phase, rows: known.rows, estimatedRows: known.estimatedRows,
     estimatedSecondsLeft: phase === 'copy' && secondsLeft !== undefined ? Math.ceil(secondsLeft) : undefined,
     ...(phase === 'follow' && { changes, behindSeconds, behindBytes }),
+    rejected: progress.rejected || earlier?.rejected,
     lastError, tables: progress.namespaces.map((one) => tableOf(one, phase, earlier?.tables.find(({ namespace }) => namespace === one.namespace))),
   };
 }

@@ -56,17 +56,17 @@ export function isFull(row: LogRow): row is Row {
 }
 
 /** As it stands in a reject file: what the log did not tell is null. */
-export function told(row: LogRow): Row {
-  return isFull(row) ? row : row.map((cell) => cell ?? null);
+export function told(row: LogRow): Pick<Rejected, 'row' | 'partial'> {
+  return isFull(row) ? { row } : { row: row.map((cell) => cell ?? null), partial: true };
 }
 
 /** Rejected rows as text that a destination can keep, for a call that is made again. */
 export function spellRejected(rejected: readonly Rejected[]): string {
-  return JSON.stringify(rejected.map(({ namespace, row, reason }) => [namespace, spellKey(row), reason]));
+  return JSON.stringify(rejected.map(({ namespace, row, reason, partial }) => [namespace, spellKey(row), reason, ...(partial ? [partial] : [])]));
 }
 
 export function parseRejected(text: string | null | undefined): readonly Rejected[] {
-  return (JSON.parse(text ?? '[]') as [string, string, string][]).map(([namespace, row, reason]) => ({ namespace, row: parseKey(row), reason }));
+  return (JSON.parse(text ?? '[]') as [string, string, string, true?][]).map(([namespace, row, reason, partial]) => ({ namespace, row: parseKey(row), reason, ...(partial && { partial }) }));
 }
 
 type Entry = { readonly kind: 'upsert'; readonly row: Row } | { readonly kind: 'update'; readonly row: LogRow } | { readonly kind: 'delete'; readonly key: Row };

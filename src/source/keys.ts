@@ -14,7 +14,7 @@ type Tagged = string | number | boolean | null | { readonly int: string } | { re
 
 function tagged(value: Value): Tagged {
   if (typeof value === 'bigint') return { int: String(value) };
-  if (typeof value === 'number' && !Number.isFinite(value)) return { number: String(value) };
+  if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))) return { number: Object.is(value, -0) ? '-0' : String(value) };
   return value instanceof Uint8Array ? { bytes: Buffer.from(value).toString('hex') } : value;
 }
 

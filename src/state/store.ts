@@ -1,12 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import Database from 'libsql';
-import type { ComparedPart, Holder, Moment, Mapping, Part, Phase, RunLog, RunRequest, RunState, StateStore, Task } from '../contract.js';
+import type { ComparedPart, Holder, Moment, Mapping, Part, Phase, RejectLine, ReplayOutcome, ReplayPlan, RunLog, RunRequest, RunState, StateStore, Task } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { guarded } from './failures.js';
 import { holderOf, takeLock } from './lock.js';
-import { appendRejects, readRejects, type RejectedRow } from './rejects.js';
+import { RejectFile } from './rejectfile.js';
+import { readRejects } from './rejects.js';
 import { toJson } from './json.js';
 
 const format = 3;
@@ -50,6 +51,7 @@ class SqliteStore implements StateStore {
   readonly #db: Database.Database;
   readonly #scrub: (text: string) => string;
   readonly #held = new Set<AsyncDisposable>();
+  readonly #rejectFiles = new Map<string, RejectFile>();
 
   constructor(folder: string, scrub: (text: string) => string) {
     this.folder = folder;
@@ -100,8 +102,9 @@ class SqliteStore implements StateStore {
       this.#db.transaction(() => {
         for (const table of ['begun', 'compared', 'requests', 'vitals', 'runs']) this.#db.prepare(`DELETE FROM ${table} WHERE run = ?`).run(run);
       }).immediate();
-      rmSync(this.#rejectFile(run), { force: true });
     });
+    this.#rejectsOf(run, (file) => file.remove());
+    this.#rejectFiles.delete(run);
   }
 
   begun(run: string, task: string, moment: number): void {
@@ -146,13 +149,44 @@ class SqliteStore implements StateStore {
     return this.#rows<{ at: string; told: string }>('SELECT at, told FROM vitals WHERE run = ?', run).map(({ at, told }) => ({ at, vitals: JSON.parse(told) as unknown }))[0];
   }
 
-  reject(run: string, rejected: readonly RejectedRow[]): void {
-    guarded(this.folder, () => appendRejects(this.#rejectFile(run), rejected));
+  reject(run: string, rejected: readonly RejectLine[]): number {
+    return this.#rejectsOf(run, (file) => {
+      file.append(rejected);
+      return file.count;
+    });
   }
 
   rejects(run: string): ReturnType<StateStore['rejects']> {
-    const path = this.#rejectFile(run);
-    return { path, keys: guarded(this.folder, () => readRejects(path)) };
+    return this.#rejectsOf(run, ({ path, count, keys }) => ({ path, count, keys }));
+  }
+
+  rejectLines(run: string, file?: string): ReturnType<StateStore['rejectLines']> {
+    if (file !== undefined && !existsSync(file)) throw new DsyncError('usage', `there is no file ${file}`);
+    return this.#rejectsOf(run, ({ path }) => readRejects(file ?? path));
+  }
+
+  untoldRejects(run: string, lines: readonly RejectLine[]): readonly RejectLine[] {
+    return this.#rejectsOf(run, (file) => file.untold(lines));
+  }
+
+  unreject(run: string, namespace: string): void {
+    this.#rejectsOf(run, (file) => file.drop(namespace));
+  }
+
+  endReplay(run: string, id: string, outcomes: readonly ReplayOutcome[]): void {
+    this.#rejectsOf(run, (file) => file.endReplay(id, outcomes));
+  }
+
+  replayed(run: string): readonly RejectLine[] {
+    return this.#rejectsOf(run, (file) => file.replayed());
+  }
+
+  keepReplay(run: string, plan: ReplayPlan): void {
+    this.#rejectsOf(run, (file) => file.keepPlan(plan));
+  }
+
+  keptReplay(run: string): ReplayPlan | undefined {
+    return this.#rejectsOf(run, (file) => file.keptPlan());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,8 +198,11 @@ class SqliteStore implements StateStore {
     return summary === undefined ? null : this.#scrub(toJson(summary));
   }
 
-  #rejectFile(run: string): string {
-    return join(this.folder, 'rejects', `${run}.ndjson`);
+  /** What is known of a run's file holds as long as this process has its flow. */
+  #rejectsOf<T>(run: string, action: (file: RejectFile) => T): T {
+    const file = this.#rejectFiles.get(run) ?? new RejectFile(join(this.folder, 'rejects', `${run}.ndjson`));
+    this.#rejectFiles.set(run, file);
+    return guarded(this.folder, () => action(file));
   }
 
   #run(sql: string, ...values: (string | number | null)[]): Database.RunResult {

@@ -287,16 +287,16 @@ function actionsOf(resumed: { run: string; config: RunConfig }[]) {
 
 describe('runs', () => {
   test('are listed newest first, and one whose process is gone was killed', async () => {
-    const { folder, ids } = await leftBehind([{ status: 'done', summary: { rows: 1234 } }, { status: 'running' }]);
+    const { folder, ids } = await leftBehind([{ status: 'done', summary: { rows: 1234, rejected: { count: 2 } } }, { status: 'running' }]);
     const { stdout } = await type(['runs'], { folder });
     expect(stdout.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
-      ['RUN', 'STATUS', 'PHASE', 'STARTED (UTC)', 'ROWS', 'ENDS'],
+      ['RUN', 'STATUS', 'PHASE', 'STARTED (UTC)', 'ROWS', 'REJECTED', 'ENDS'],
       [ids[1], 'killed', 'copy', '2025-01-02 00:00:00', 'sqlite:/a.db → sqlite:/b1.db'],
-      [ids[0], 'done', 'copy', '2025-01-01 00:00:00', '1,234', 'sqlite:/a.db → sqlite:/b0.db'],
+      [ids[0], 'done', 'copy', '2025-01-01 00:00:00', '1,234', '2', 'sqlite:/a.db → sqlite:/b0.db'],
       [''],
     ]);
     const { runs } = JSON.parse((await type(['runs', '--json'], { folder })).stdout) as { runs: unknown[] };
-    expect(runs[1]).toEqual({ run: ids[0], flow: expect.stringMatching(/^[0-9a-f]{16}$/), status: 'done', phase: 'copy', startedAt: '2025-01-01T00:00:00.000Z', updatedAt: expect.any(String), rows: 1234, source: 'sqlite:/a.db', destination: 'sqlite:/b0.db' });
+    expect(runs[1]).toEqual({ run: ids[0], flow: expect.stringMatching(/^[0-9a-f]{16}$/), status: 'done', phase: 'copy', startedAt: '2025-01-01T00:00:00.000Z', updatedAt: expect.any(String), rows: 1234, rejected: 2, source: 'sqlite:/a.db', destination: 'sqlite:/b0.db' });
   });
 
   test('may be none', async () => {

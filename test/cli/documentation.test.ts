@@ -13,7 +13,7 @@ const read = (path: string) => readFileSync(resolve(path), 'utf8');
 /** The cells of a Markdown table's rows, without code marks. */
 const rowsOf = (text: string) => text.split('\n').filter((line) => line.startsWith('| ')).map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim().replaceAll('`', '')));
 
-const commands = ['sync', 'resume', 'plan', 'verify', 'doctor', 'selftest', 'runs', 'status', 'tables', 'cutover', 'cleanup'];
+const commands = ['sync', 'resume', 'replay', 'plan', 'verify', 'doctor', 'selftest', 'runs', 'status', 'tables', 'cutover', 'cleanup'];
 const examplesIn = (help: string) => help.split('\n').filter((line) => /^ {2}dsync /.test(line)).map((line) => line.trim());
 /** Words as a shell splits them: quotes and nothing else. */
 const wordsOf = (line: string) => [...line.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain);
@@ -40,7 +40,7 @@ describe('docs/configuration.md', () => {
     const helps = await Promise.all(commands.map(async (command) => (await type([command, '--help'])).stdout));
     const others = new Set(helps.flatMap((help) => [...help.matchAll(/^ {2}(--[a-z-]+(?: <\w+>)?)/gm)].map(([, flag]) => flag)).filter((flag) => !known.has(flag.split(' ')[0]) && flag !== '--help'));
     expect([...others].filter((flag) => !text.includes(`\`${flag}\``))).toEqual([]);
-    expect(others.size).toBe(13);
+    expect(others.size).toBe(16);
   });
 
   test('says the default state folder', () => {

@@ -174,7 +174,9 @@ export function applyingPromises(subject: Subject): void {
         expect(rejected.map((each) => [each.namespace, each.row])).toEqual([[namespace, [10n, null, 'a']], [namespace, [1n, null, null]]]);
         for (const { reason } of rejected) expect(reason).toMatch(/null/i);
       }
-      expect((await lanes()).filter(([lane]) => lane === 0)).toEqual([[0, { position: 'a', changes: 0 }]]);
+      expect((await lanes()).filter(([lane]) => lane === 0)).toEqual([[0, { position: 'a', changes: 0, rejected: [
+        { namespace, row: [10n, null, 'a'], reason: expect.stringMatching(/null/i) }, { namespace, row: [1n, null, null], partial: true, reason: expect.stringMatching(/null/i) },
+      ] }]]);
       await expectRows(mapping, [[1n, 'was', 'large'], [2n, 'some', 'large'], [11n, 'new', 'b']]);
     });
 

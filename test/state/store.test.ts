@@ -1,9 +1,9 @@
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'libsql';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
-import type { RunState } from '../../src/contract.js';
+import type { RejectLine, RunState } from '../../src/contract.js';
 import { DsyncError } from '../../src/errors.js';
 import { defaultFolder, openStore } from '../../src/state/store.js';
 import { child } from './child.js';
@@ -17,6 +17,8 @@ const state = (run: string, more: Partial<RunState> = {}): RunState => ({
   config: { source: 'sqlite:a' }, sourceIdentity: 's', destinationIdentity: 'd', mappings: [], tasks: [{ id: 'orders#1', namespace: 'orders' }],
   moments: [{ at: '2025-01-31T10:00:00.000Z', exact: true, how: 'snapshot' }], ...more,
 });
+
+const rejectLine = (some: Partial<RejectLine>): RejectLine => ({ version: 2, namespace: 'orders', reason: 'no', key: 'id=1', digest: 'd', row: {}, ...some });
 
 const codeOf = (action: () => unknown): string => {
   try {
@@ -67,7 +69,7 @@ describe('a run', () => {
     await using store = openStore(folder);
     store.save(state('r1'));
     store.begun('r1', 'orders#1', 0);
-    store.reject('r1', [{ namespace: 'orders', reason: 'no', key: 'id=1', row: { id: 1 } }]);
+    store.reject('r1', [rejectLine({ key: 'id=1', row: { id: 1 } })]);
     store.remove('r1');
     expect([store.list(), store.allBegun('r1').size, existsSync(store.rejects('r1').path)]).toEqual([[], 0, false]);
   });
@@ -94,7 +96,7 @@ describe('what was acknowledged', () => {
       const store = openStore(${JSON.stringify(folder)});
       for (let i = 0; ; i++) {
         store.begun('r1', 'task' + i, i);
-        store.reject('r1', [{ namespace: 'orders', reason: 'x'.repeat(3000), key: 'id=' + i, row: { id: i } }]);
+        store.reject('r1', [{ version: 2, digest: 'd', namespace: 'orders', reason: 'x'.repeat(3000), key: 'id=' + i, row: { id: i } }]);
         await print(i);
       }`);
     let last = -1;
@@ -233,7 +235,7 @@ describe('a flow', () => {
 });
 
 describe('rejected rows', () => {
-  const row = (key: string) => ({ namespace: 'orders', reason: 'zero date', key, row: { id: 9_007_199_254_740_993n, blob: Buffer.from([0, 1]), ts: 'x\ny' } });
+  const row = (key: string) => rejectLine({ reason: 'zero date', key, row: { id: 1, ts: 'x\ny' } });
 
   test('are lines of JSON, values and all, and are found by their keys', async () => {
     await using store = openStore(folder);
@@ -241,7 +243,7 @@ describe('rejected rows', () => {
     store.reject('r1', [{ ...row('id=1'), namespace: 'lines' }]);
     const { path, keys } = store.rejects('r1');
     expect(keys).toEqual(new Map([['orders', new Set(['id=1', 'id=2'])], ['lines', new Set(['id=1'])]]));
-    expect(JSON.parse(readFileSync(path, 'utf8').split('\n')[0])).toEqual({ namespace: 'orders', reason: 'zero date', key: 'id=1', row: { id: '9007199254740993', blob: '\\x0001', ts: 'x\ny' } });
+    expect(JSON.parse(readFileSync(path, 'utf8').split('\n')[0])).toEqual({ namespace: 'orders', reason: 'zero date', key: 'id=1', row: { id: 1, ts: 'x\ny' }, version: 2, digest: 'd' });
   });
 
   test('that a crash cut short make no second line unreadable', async () => {
@@ -251,6 +253,78 @@ describe('rejected rows', () => {
     expect(store.rejects('r1').keys).toEqual(new Map([['orders', new Set(['id=1'])]]));
     store.reject('r1', [row('id=3')]);
     expect(store.rejects('r1').keys).toEqual(new Map([['orders', new Set(['id=1', 'id=3'])]]));
+  });
+
+  test('stand once for each key, the last of them; those without a key as often as they are told', async () => {
+    await using store = openStore(folder);
+    expect(store.reject('r1', [row('id=1'), row('id=2')])).toBe(2);
+    expect(store.reject('r1', [{ ...row('id=1'), reason: 'too long' }])).toBe(2);
+    expect(store.rejectLines('r1').map(({ line: { key, reason } }) => [key, reason])).toEqual([['id=2', 'zero date'], ['id=1', 'too long']]);
+    const equal = rejectLine({ namespace: 'log', key: 'v=1', keyless: true });
+    expect(store.reject('r1', [equal, equal])).toBe(4);
+    await using later = openStore(folder);
+    expect([later.rejects('r1').count, later.rejectLines('r1').length]).toEqual([4, 4]);
+    later.unreject('r1', 'log');
+    expect([later.rejects('r1').count, [...later.rejects('r1').keys.keys()]]).toEqual([2, ['orders']]);
+  });
+
+  test('of a later line of each key do not make the file grow for ever', async () => {
+    await using store = openStore(folder);
+    for (let i = 0; i < 1500; i++) store.reject('r1', [row('id=1')]);
+    expect(readFileSync(store.rejects('r1').path, 'utf8').split('\n').length).toBeLessThan(1100);
+  });
+
+  test('that an editor has left without an end of line are lines all the same', async () => {
+    await using store = openStore(folder);
+    const { path } = store.rejects('r1');
+    writeFileSync(path, JSON.stringify(row('id=1')));
+    expect(store.rejectLines('r1')).toHaveLength(1);
+    store.reject('r1', [row('id=2')]);
+    expect(store.rejectLines('r1').map(({ line }) => line.key)).toEqual(['id=1', 'id=2']);
+  });
+
+  test('that are no lines of this version are named with their place', async () => {
+    await using store = openStore(folder);
+    const { path } = store.rejects('r1'), lines = (...texts: string[]) => writeFileSync(path, `${[JSON.stringify(row('id=1')), ...texts].join('\n')}\n`);
+    for (const [text, what] of [['{', /is no JSON/], ['{"namespace":"orders","key":"id=1","row":{}}', /an earlier dsync/], ['{"version":3}', /version 3/], ['{"version":2}', /a namespace, a key and a row/]] as const) {
+      lines(text);
+      expect(() => store.rejectLines('r1')).toThrow(expect.objectContaining({ code: 'usage', message: expect.stringMatching(new RegExp(`${path}:2.*${what.source}`)) }));
+    }
+  });
+
+  test('that a replay has written go once, however often it ends, and the others get their reasons', async () => {
+    await using store = openStore(folder);
+    const equal = rejectLine({ namespace: 'log', key: 'v=1', keyless: true }), lines = [row('id=1'), row('id=2'), equal, equal];
+    store.reject('r1', lines);
+    store.keepReplay('r1', { id: 'a', lines: [equal] });
+    expect(store.keptReplay('r1')).toEqual({ id: 'a', lines: [equal] });
+    const { path } = store.rejects('r1'), outcomes = [{ line: lines[0], done: 'written' as const }, { line: lines[1], reason: 'still too long' }, { line: equal, done: 'written' as const }];
+    const replayed = path.replace('.ndjson', '.replayed.ndjson');
+    // Killed when the first of what is done was told.
+    writeFileSync(replayed, `${JSON.stringify({ ...lines[0], replay: 'a', done: 'written' })}\n`);
+    store.endReplay('r1', 'a', outcomes);
+    expect(store.rejectLines('r1').map(({ line: { key, reason } }) => [key, reason])).toEqual([['id=2', 'still too long'], ['v=1', 'no']]);
+    expect(readFileSync(replayed, 'utf8').trim().split('\n')).toHaveLength(2);
+    expect([store.keptReplay('r1'), store.rejects('r1').count]).toEqual([undefined, 2]);
+    // Killed when the plan was renamed, before what is left has taken the file's place.
+    store.keepReplay('r1', { id: 'b', lines: [equal] });
+    const [plan, ended, left] = ['replaying', 'replaying.ended', 'replaying.left'].map((what) => path.replace('.ndjson', `.${what}.ndjson`));
+    renameSync(plan!, ended!);
+    writeFileSync(left!, `${JSON.stringify(row('id=2'))}\n`);
+    await using later = openStore(folder);
+    expect([later.rejects('r1').count, later.keptReplay('r1'), existsSync(ended!)]).toEqual([1, undefined, false]);
+    later.remove('r1');
+    expect(readdirSync(join(folder, 'rejects'))).toEqual([]);
+  });
+
+  test('that the destination has kept for a dead process are told once', async () => {
+    await using store = openStore(folder);
+    const at = (key: string, position: string) => ({ ...row(key), position });
+    store.reject('r1', [at('id=1', '0/1'), at('id=2', '0/2')]);
+    expect(store.untoldRejects('r1', [at('id=1', '0/1'), at('id=1', '0/3')])).toEqual([at('id=1', '0/3')]);
+    store.endReplay('r1', 'a', [{ line: at('id=1', '0/1'), done: 'written' }]);
+    store.unreject('r1', 'orders');
+    expect(store.untoldRejects('r1', [at('id=1', '0/1'), at('id=2', '0/2'), at('id=3', '0/2')])).toEqual([at('id=3', '0/2')]);
   });
 
   test('of a run without any are none', async () => {
@@ -271,7 +345,7 @@ describe('the folder', () => {
   test('and what is in it are for their owner only', async () => {
     await using store = openStore(join(folder, 'new'));
     store.save(state('r1'));
-    store.reject('r1', [{ namespace: 'orders', reason: 'no', key: 'id=1', row: {} }]);
+    store.reject('r1', [rejectLine({ key: 'id=1' })]);
     const mode = (path: string) => (statSync(join(folder, 'new', path)).mode & 0o777).toString(8);
     expect([mode('.'), mode('locks'), mode('state.db'), mode('state.db-wal'), mode('rejects/r1.ndjson')]).toEqual(['700', '700', '600', '600', '600']);
   });
@@ -312,12 +386,12 @@ describe('the folder', () => {
 
   test.each([
     ['the database', "for (let i = 0; ; i++) store.begun('r1', 'task' + i + 'x'.repeat(2000), i);"],
-    ['the reject file', "for (let i = 0; ; i++) store.reject('r1', [{ namespace: 'orders', reason: 'x'.repeat(2000), key: 'id=' + i, row: {} }]);"],
+    ['the reject file', "for (let i = 0; ; i++) store.reject('r1', [{ version: 2, digest: 'd', namespace: 'orders', reason: 'x'.repeat(2000), key: 'id=' + i, row: {} }]);"],
   ])('that is full while %s grows is named, and what was acknowledged stays', async (_, grow) => {
     const writer = child(`
       const store = openStore(${JSON.stringify(folder)});
       store.begun('r1', 'first', 0);
-      store.reject('r1', [{ namespace: 'orders', reason: 'no', key: 'first', row: {} }]);
+      store.reject('r1', [{ version: 2, digest: 'd', namespace: 'orders', reason: 'no', key: 'first', row: {} }]);
       try { ${grow} } catch (error) { await print(JSON.stringify({ ...error, message: error.message, cause: undefined })); }`,
     (command) => ['bash', '-c', `ulimit -f 400; exec ${command}`, 'bash']);
     expect(JSON.parse((await writer.line())!)).toMatchObject({ code: 'state', message: expect.stringMatching(`disk is full or fails \\(state folder ${folder}\\)`), remedy: expect.stringContaining('free some space') });

@@ -19,7 +19,7 @@ export function addResume(program: Command, perform: Perform): void {
     .option('--source <url>', 'the same source, written anew')
     .option('--destination <url>', 'the same destination, written anew')
     .addHelpText('after', examples);
-  withFlags(command, [...paceFlags, 'verify', 'maxRetained', 'maskKey']).action((run, { source, destination, ...flags }) => {
+  withFlags(command, [...paceFlags, 'verify', 'maxRetained', 'maxRejects', 'maskKey']).action((run, { source, destination, ...flags }) => {
     return perform({ source, destination, flags, fromFile: ['state', 'logLevel', 'logFile', 'json'] }, (session) => resume(session, run));
   });
 }

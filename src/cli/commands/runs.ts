@@ -29,8 +29,9 @@ async function summaryOf(state: RunState, store: Store) {
   const { run, flow, phase, startedAt, updatedAt } = state;
   const { source, destination } = restoredConfig(run, state.config);
   // Of a run that has not come to its end, what its process told last.
-  const rows = (state.summary as { readonly rows?: number } | undefined)?.rows ?? (store.told(run)?.vitals as Vitals | undefined)?.rows;
-  return { run, flow, status: trueStatus(state, store), phase, startedAt, updatedAt, ...(rows !== undefined && { rows }), source, destination };
+  const end = state.summary as { readonly rows?: number; readonly rejected?: { readonly count: number } } | undefined, told = store.told(run)?.vitals as Vitals | undefined;
+  const rows = end?.rows ?? told?.rows, rejected = end?.rejected?.count ?? told?.rejected;
+  return { run, flow, status: trueStatus(state, store), phase, startedAt, updatedAt, ...(rows !== undefined && { rows }), ...(rejected && { rejected }), source, destination };
 }
 
 /** A run that says it is running, while no process works on it, was killed. */

@@ -66,11 +66,12 @@ async function statusOf(store: Store, state: RunState): Promise<StatusDocument> 
   const { restoredConfig } = await import('../config.js');
   const process = store.holder(state.flow), told = store.told(state.run);
   const { source, destination } = restoredConfig(state.run, state.config);
-  const { estimatedSecondsLeft, behindSeconds, behindBytes, changes, ...lasting } = (told?.vitals ?? {}) as Partial<Vitals>;
+  const { estimatedSecondsLeft, behindSeconds, behindBytes, changes, rejected: toldRejected, ...lasting } = (told?.vitals ?? {}) as Partial<Vitals>;
+  const rejected = (state.summary as { readonly rejected?: { readonly count: number } } | undefined)?.rejected?.count ?? toldRejected;
   const now = process ? { estimatedSecondsLeft, behindSeconds, behindBytes, changes } : { phase: state.phase, lastError: endOf(state) ?? lasting.lastError };
   return {
     run: state.run, status: state.status === 'running' && !process ? 'killed' : state.status, phase: state.phase,
-    ...(process && { process }), source, destination, startedAt: state.startedAt, updatedAt: told?.at ?? state.updatedAt, ...lasting, ...now,
+    ...(process && { process }), source, destination, startedAt: state.startedAt, updatedAt: told?.at ?? state.updatedAt, ...lasting, ...now, ...(rejected && { rejected }),
   };
 }
 

@@ -24,7 +24,7 @@ export function addSync(program: Command, perform: Perform): void {
   const command = program.command('sync').argument('[SOURCE]', 'URL of the database to read').argument('[DESTINATION]', 'URL of the database to write')
     .description('copy a database to another one, verify it, and resume where it was interrupted')
     .addHelpText('after', examples);
-  withFlags(command, [...selectionFlags, ...ruleFlags, ...documentFlags, 'existing', 'acceptLoss', ...schemaFlags, ...paceFlags, 'verify', 'verifyWith', 'live', 'mode', 'from', 'onDdl', ...logFlags])
+  withFlags(command, [...selectionFlags, ...ruleFlags, ...documentFlags, 'existing', 'acceptLoss', ...schemaFlags, ...paceFlags, 'verify', 'verifyWith', 'live', 'mode', 'from', 'onDdl', 'maxRejects', ...logFlags])
     .action((source, destination, flags) => perform({ source, destination, flags }, sync));
 }
 

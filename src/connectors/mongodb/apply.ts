@@ -65,7 +65,7 @@ async function update(way: Way, { columns, rows }: Updates): Promise<readonly Re
     const reply = await session.attempt(`writing to ${target.namespace}`, signal, () => session.client.db(place.database).command(command, { signal }));
     refused.push(...refusalsOf(reply, target.namespace).map(([index, reason]) => [present[start + index]!, reason] as const));
   }
-  return refused.map(([index, reason]) => ({ namespace: source.namespace, row: told(rows[index]!), reason }));
+  return refused.map(([index, reason]) => ({ namespace: source.namespace, ...told(rows[index]!), reason }));
 }
 
 /** A statement of an update command: `{q: {_id: …}, u: {$set: …}}`. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Collection } from 'mongodb';
-import type { Barrier, Batch, LaneWork, LogPlace, ProgressRow, Rejected, Task } from '../../contract.js';
+import type { Barrier, Batch, LanePlace, LaneWork, ProgressRow, Rejected, Task } from '../../contract.js';
 import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import { ifSupported, type Session } from './session.js';
@@ -20,7 +20,7 @@ export interface Progress {
   /** Is the staging collection of this namespace being swapped in, or already? */
   swapped(run: string, namespace: string, signal: AbortSignal): Promise<boolean>;
   setSwapped(run: string, namespace: string, swapped: boolean, signal: AbortSignal): Promise<void>;
-  lanes(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>>;
+  lanes(run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LanePlace>>;
   /** If the place of the work is there already, all up to it is: what was rejected then. */
   laneNoted(run: string, work: LaneWork, signal: AbortSignal): Promise<readonly Rejected[] | undefined>;
   noteLane(run: string, work: LaneWork, rejected: readonly Rejected[], signal: AbortSignal): Promise<void>;
@@ -83,7 +83,7 @@ export function progressIn(session: Session, database: string): Progress {
     },
     async lanes(run, signal) {
       const found = await attempt('reading the progress', signal, () => places.find({ run, lane: { $exists: true } }, { signal }).toArray());
-      return new Map(found.sort((a, b) => a.lane - b.lane).map(({ lane, position, changes }) => [lane, { position, changes }]));
+      return new Map(found.sort((a, b) => a.lane - b.lane).map(({ lane, position, changes, rejected }) => [lane, { position, changes, ...(rejected !== null && { rejected: parseRejected(rejected) }) }]));
     },
     async laneNoted(run, { lane, place }, signal) {
       const found = await attempt('reading the progress', signal, () => places.findOne({ _id: laneId(run, lane) }, { signal }));

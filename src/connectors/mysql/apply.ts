@@ -145,5 +145,5 @@ async function alone({ session, signal }: Hold, namespace: string, sql: string, 
   });
   if (reason === undefined) return [];
   await session.run('ROLLBACK TO SAVEPOINT dsync', signal);
-  return [{ namespace, row: told(row), reason: reason.replace(/ at row \d+$/, '') }];
+  return [{ namespace, ...told(row), reason: reason.replace(/ at row \d+$/, '') }];
 }

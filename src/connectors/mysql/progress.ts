@@ -1,4 +1,4 @@
-import type { Barrier, Batch, LaneWork, LogPlace, ProgressRow, Rejected } from '../../contract.js';
+import type { Barrier, Batch, LanePlace, LaneWork, ProgressRow, Rejected } from '../../contract.js';
 import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import { errnoOf } from './faults.js';
@@ -102,9 +102,9 @@ export async function noteLane({ ledger, run, session, signal }: Hold, { lane, p
   await session.run(`REPLACE INTO ${ledger.lanes} VALUES (${quote(run)}, ${lane}, ${quote(place.position)}, ${place.changes}, ${reasons})`, signal);
 }
 
-export async function lanes(ledger: Ledger, run: string, session: Session, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>> {
-  const rows = await session.rows(`SELECT lane, position_text, changes FROM ${ledger.lanes} WHERE run = ${quote(run)} ORDER BY lane`, signal).catch(orNothing);
-  return new Map(rows.map(([lane, position, changes]) => [Number(lane), { position: position!, changes: Number(changes) }]));
+export async function lanes(ledger: Ledger, run: string, session: Session, signal: AbortSignal): Promise<ReadonlyMap<number, LanePlace>> {
+  const rows = await session.rows(`SELECT lane, position_text, changes, rejects FROM ${ledger.lanes} WHERE run = ${quote(run)} ORDER BY lane`, signal).catch(orNothing);
+  return new Map(rows.map(([lane, position, changes, rejects]) => [Number(lane), { position: position!, changes: Number(changes), ...(rejects !== null && { rejected: parseRejected(rejects) }) }]));
 }
 
 /** How far a staging table is on its way to become the target. `ours`: the target that stands was made by this run. */

@@ -162,7 +162,7 @@ export function writing(server: { readonly infile: boolean; readonly packet: Pac
       const cells = rows.map((row) => positions.map((position) => row[position] as Value));
       const lines = linesOf(encodeDelimited(narrow.source.columns)(cells), rows.length);
       const rejects = await place(by.update(columns, loadInto(narrow, by.temporary)), undefined, session, lines, signal);
-      return [...rejects].sort(([a], [b]) => a - b).map(([i, reason]) => ({ namespace: mapping.source.namespace, reason, row: told(rows[i]) }));
+      return [...rejects].sort(([a], [b]) => a - b).map(([i, reason]) => ({ namespace: mapping.source.namespace, reason, ...told(rows[i]) }));
     },
     async insert(hold, mapping, rows) {
       const road = await roadOf(hold, mapping), lines = linesOf(road.encode(rows), rows.length);

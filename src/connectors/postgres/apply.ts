@@ -83,7 +83,7 @@ async function placeRows(session: Session, { source }: Mapping, rows: readonly L
   const whole = positions.length === source.columns.length;
   const cells = whole ? rows as readonly Row[] : rows.map((row) => positions.map((i) => row[i] as Value));
   const { rejected } = await place(session, way, encodeDelimited(whole ? source.columns : positions.map((i) => source.columns[i]))(cells), signal);
-  return rejected.map(([index, reason]) => ({ namespace: source.namespace, row: told(rows[index]), reason }));
+  return rejected.map(([index, reason]) => ({ namespace: source.namespace, ...told(rows[index]), reason }));
 }
 
 /** Key cells are copied into the temporary table of the upserts, and their rows go. */
@@ -109,7 +109,7 @@ function by({ way }: Table, names: readonly string[], statement: (temporary: str
 async function moveRow(session: Session, table: Table, { from, row }: Move, signal: AbortSignal): Promise<readonly Rejected[]> {
   const { source, target } = table.mapping, statement = parameters(source.columns);
   const sql = `UPDATE ${table.into} SET ${assignments(target.columns, row, statement.add)} WHERE ${target.key.map((i, at) => `${quoted(target.columns[i].name)} = ${statement.add(i, from[at])}`).join(' AND ')}`;
-  return alone(session, source.namespace, sql, statement.values, told(row), signal);
+  return alone(session, source.namespace, sql, statement.values, row, signal);
 }
 
 /** Of the rows that are equal to `before` one changes, or goes. */
@@ -120,7 +120,7 @@ async function changeOne(session: Session, { mapping: { source, target }, into }
   const one = `WITH one AS MATERIALIZED (SELECT tableoid AS part, ctid AS place FROM ${into} WHERE ${equal} LIMIT 1)`, isOne = 'held.ctid = one.place AND held.tableoid = one.part';
   const sql = change.kind === 'delete' ? `${one} DELETE FROM ${into} held USING one WHERE ${isOne}`
     : `${one} UPDATE ${into} held SET ${assignments(target.columns, row, statement.add)} FROM one WHERE ${isOne}`;
-  return alone(session, source.namespace, sql, statement.values, told(row), signal);
+  return alone(session, source.namespace, sql, statement.values, row, signal);
 }
 
 /** Values of a statement, spelled as the source's types; `add` gives the parameter's name. */
@@ -149,7 +149,7 @@ function isSame({ name, native, type }: Column, value: string | null): string {
 }
 
 /** One statement, which its row alone may fail. */
-async function alone(session: Session, namespace: string, sql: string, values: readonly (string | null)[], row: Row, signal: AbortSignal): Promise<readonly Rejected[]> {
+async function alone(session: Session, namespace: string, sql: string, values: readonly (string | null)[], row: LogRow, signal: AbortSignal): Promise<readonly Rejected[]> {
   await session.query('SAVEPOINT alone', signal);
   try {
     await session.query(sql, signal, values);
@@ -159,6 +159,6 @@ async function alone(session: Session, namespace: string, sql: string, values: r
     if (!isAboutRows(error)) throw error;
     await session.query('ROLLBACK TO SAVEPOINT alone; RELEASE SAVEPOINT alone', signal);
     const { message, detail } = serverError(error)!;
-    return [{ namespace, row, reason: detail ? `${message} (${detail})` : message }];
+    return [{ namespace, ...told(row), reason: detail ? `${message} (${detail})` : message }];
   }
 }

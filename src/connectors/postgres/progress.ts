@@ -1,4 +1,4 @@
-import type { Barrier, Batch, LaneWork, LogPlace, ProgressRow, Rejected } from '../../contract.js';
+import type { Barrier, Batch, LanePlace, LaneWork, ProgressRow, Rejected } from '../../contract.js';
 import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import { serverError } from './failure.js';
@@ -80,10 +80,10 @@ export async function noteLaneRejected(session: Session, { run }: Hold, { lane }
   await session.query('UPDATE _dsync.lane SET rejected = $3 WHERE run = $1 AND lane = $2', signal, [run, lane, spellRejected(rejected)]);
 }
 
-export async function lanesOf(session: Session, run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LogPlace>> {
+export async function lanesOf(session: Session, run: string, signal: AbortSignal): Promise<ReadonlyMap<number, LanePlace>> {
   if (!(await lanesStand(session, signal))) return new Map();
-  const rows = await session.query('SELECT lane, position, changes FROM _dsync.lane WHERE run = $1 ORDER BY lane', signal, [run]);
-  return new Map(rows.map(([lane, position, changes]) => [Number(lane), { position: position!, changes: Number(changes) }]));
+  const rows = await session.query('SELECT lane, position, changes, rejected FROM _dsync.lane WHERE run = $1 ORDER BY lane', signal, [run]);
+  return new Map(rows.map(([lane, position, changes, rejected]) => [Number(lane), { position: position!, changes: Number(changes), ...(rejected !== null && { rejected: parseRejected(rejected) }) }]));
 }
 
 /** Removes what is known of a run, and `_dsync` with the last one. */

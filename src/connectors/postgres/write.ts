@@ -95,16 +95,25 @@ async function placePiece(session: Session, way: Way, bytes: Uint8Array, signal:
   } catch (error) {
     if (!isAboutRows(error)) throw error;
     await session.query('ROLLBACK TO SAVEPOINT piece; RELEASE SAVEPOINT piece', signal);
-    const { message, detail, where } = serverError(error)!;
-    return { line: lineIn(where, way.table), reason: detail ? `${message} (${detail})` : message };
+    const { message, detail, where } = serverError(error)!, column = columnIn(where, way.table), said = detail ? `${message} (${detail})` : message;
+    return { line: lineIn(where, way.table), reason: column === undefined || message.includes(`"${column}"`) ? said : `column "${column}": ${said}` };
   }
 }
 
 /** `COPY orders, line 17, column total: "x"`: in any language the first number after the table's name. */
 function lineIn(where: string | undefined, table: string): number | undefined {
-  const place = where?.split('\n').at(-1), head = `COPY ${table}, `;
-  const line = place?.startsWith(head) ? /^\D*(\d+)/.exec(place.slice(head.length))?.[1] : undefined;
+  const line = /^\D*(\d+)/.exec(placeIn(where, table))?.[1];
   return line === undefined ? undefined : Number(line);
+}
+
+/** Without its language: between the second comma's word and what follows the name. */
+function columnIn(where: string | undefined, table: string): string | undefined {
+  return /^\D*\d+\s*, \S+ (.+?)(?:: |$)/s.exec(placeIn(where, table))?.[1];
+}
+
+function placeIn(where: string | undefined, table: string): string {
+  const place = where?.split('\n').at(-1), head = `COPY ${table}, `;
+  return place?.startsWith(head) ? place.slice(head.length) : '';
 }
 
 export async function wayOf(session: Session, { run }: Hold, mapping: Mapping, overwrite: boolean, binary: boolean, signal: AbortSignal): Promise<Way> {

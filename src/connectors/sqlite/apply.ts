@@ -122,7 +122,7 @@ function oneByOne(session: Session, { source }: Mapping, signal: AbortSignal): C
       return [];
     } catch (error) {
       if (!(error instanceof ConstraintFailure || error instanceof Unfit)) throw error;
-      return [{ namespace: source.namespace, row: told(row), reason: error.message }];
+      return [{ namespace: source.namespace, ...told(row), reason: error.message }];
     }
   };
 }

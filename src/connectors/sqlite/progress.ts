@@ -1,4 +1,4 @@
-import type { Barrier, Batch, LaneWork, LogPlace, ProgressRow, Rejected, Row, Task } from '../../contract.js';
+import type { Barrier, Batch, LanePlace, LaneWork, ProgressRow, Rejected, Row, Task } from '../../contract.js';
 import { parseRejected, spellRejected } from '../../destination/fold.js';
 import { DsyncError } from '../../errors.js';
 import type { Session } from './session.js';
@@ -77,10 +77,10 @@ export function noteLane(session: Session, run: string, { lane, place }: LaneWor
   session.run('INSERT OR REPLACE INTO _dsync_lane VALUES (?, ?, ?, ?, ?)', [run, BigInt(lane), place.position, BigInt(place.changes), rejected.length > 0 ? spellRejected(rejected) : null]);
 }
 
-export function lanesOf(session: Session, run: string): ReadonlyMap<number, LogPlace> {
+export function lanesOf(session: Session, run: string): ReadonlyMap<number, LanePlace> {
   if (!hasLanes(session)) return new Map();
-  const rows = session.all('SELECT lane, position, changes FROM _dsync_lane WHERE run = ? ORDER BY lane', [run]);
-  return new Map(rows.map(([lane, position, changes]) => [Number(lane), { position: String(position), changes: Number(changes) }]));
+  const rows = session.all('SELECT lane, position, changes, refused FROM _dsync_lane WHERE run = ? ORDER BY lane', [run]);
+  return new Map(rows.map(([lane, position, changes, rejected]) => [Number(lane), { position: String(position), changes: Number(changes), ...(rejected !== null && { rejected: parseRejected(String(rejected)) }) }]));
 }
 
 /** Drops the tables with the last run. */
