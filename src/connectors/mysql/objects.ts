@@ -163,8 +163,8 @@ function defaultOf(native: string, nullable: boolean): string {
 
 /** Views go to a server of the same family, with the names of the databases that the tables have gone to. */
 export function planView(view: ViewObject, target: Target, mappings: readonly Mapping[], { version }: Offer): PlannedObject {
-  const place = `${target.schema ?? view.schema}.${target.name}`, refused = (note: string) => notMade('view', view.namespace, view.native, note);
-  if (view.engine !== version.flavour) return refused('a view goes to its own engine only');
+  const place = `${target.schema ?? view.schema}.${target.name}`, kind = view.kind ?? 'view', refused = (note: string) => notMade(kind, view.namespace, view.native, note);
+  if (view.engine !== version.flavour) return refused(`a ${kind} goes to its own engine only`);
   const moved = mappings.find(({ source, target: to }) => source.name !== to.name);
   if (moved) return refused(`${moved.source.namespace} has another name here`);
   const schemas = new Map(mappings.map(({ source, target: to }) => [source.schema!, to.schema!]));
