@@ -141,7 +141,7 @@ export interface TableObjects {
 }
 
 /** `name`: as a statement says it, a function with the types of its arguments. */
-export interface NeededObject { readonly kind: 'type' | 'collation' | 'function'; readonly schema: string; readonly name: string; readonly native: string }
+export interface NeededObject { readonly kind: 'type' | 'collation' | 'function' | 'sequence'; readonly schema: string; readonly name: string; readonly native: string }
 
 export interface ColumnObjects {
   readonly name: string;

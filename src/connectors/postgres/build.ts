@@ -73,7 +73,7 @@ async function createNeeds(session: Session, needs: readonly NeededObject[], sig
 }
 
 async function stands(session: Session, { kind, name }: NeededObject, signal: AbortSignal): Promise<boolean> {
-  const to = { type: 'to_regtype', collation: 'to_regcollation', function: 'to_regprocedure' }[kind];
+  const to = { type: 'to_regtype', collation: 'to_regcollation', function: 'to_regprocedure', sequence: 'to_regclass' }[kind];
   const [[found]] = await session.query(`SELECT ${to}($1) IS NOT NULL`, signal, [name]);
   return found === 't';
 }
