@@ -160,13 +160,22 @@ export interface TableObjects {
   readonly native: Readonly<Record<string, string>>;
   /** Parts that the table is divided into, each after its parent. */
   readonly partitions: readonly PartitionObject[];
-  /** What is named but never made: triggers, policies, … */
+  /** What is made in its own engine, or only named: triggers, policies, … */
   readonly others: readonly OtherObject[];
+  /** What its own engine makes before the table: types, domains, functions, … */
+  readonly needs?: readonly NeededObject[];
 }
+
+/** `name`: as a statement says it, a function with the types of its arguments. */
+export interface NeededObject { readonly kind: 'type' | 'collation' | 'function' | 'sequence'; readonly schema: string; readonly name: string; readonly native: string }
 
 export interface ColumnObjects {
   readonly name: string;
   readonly comment?: string;
+  /** The type as it was declared, where `Column.native` is what that stands for: a domain. */
+  readonly declared?: string;
+  /** NOT NULL with a name of its own. */
+  readonly notNull?: string;
   readonly default?: string;
   /** MySQL's `ON UPDATE CURRENT_TIMESTAMP`. */
   readonly onUpdate?: string;
@@ -223,14 +232,29 @@ export interface ForeignKeyObject {
   readonly onDelete: ReferenceAction;
   /** What follows the actions in its own engine: MATCH, DEFERRABLE, NOT VALID. */
   readonly suffix?: string;
+  /** What follows the name in its own engine, where the table to which it refers has kept its name. */
+  readonly definition?: string;
   readonly native: string;
 }
 
 export interface CheckObject { readonly name: string; readonly expression: string; /** What follows the name in its own engine. */ readonly definition?: string; readonly native: string }
-export interface PartitionObject { readonly schema: string; readonly name: string; readonly parent?: string; readonly bound: string; readonly by?: string }
-export interface OtherObject { readonly kind: string; readonly name: string; readonly native: string }
+export interface PartitionObject { readonly schema: string; readonly name: string; readonly parent?: string; readonly bound: string; readonly by?: string; readonly unlogged?: true; readonly options?: string }
+
+export interface OtherObject {
+  readonly kind: string;
+  readonly name: string;
+  readonly native: string;
+  /** When its own engine makes it, by `native`; absent: it is only named. */
+  readonly stage?: Exclude<ObjectStage, 'none' | 'view'>;
+  /** The table, or partition, that `native` is about, and how it is spelled there: in another place it has another name. */
+  readonly on?: { readonly schema: string; readonly name: string; readonly spelled: string };
+  /** Settings of the session under which it was made, and is made again. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
 
 export interface ViewObject {
+  /** What it is, if no view: `sequence`, `procedure`, … */
+  readonly kind?: string;
   readonly namespace: string;
   readonly schema?: string;
   readonly name: string;
@@ -243,8 +267,11 @@ export interface ViewObject {
 
 export interface SchemaObjects { readonly tables: readonly TableObjects[]; readonly views: readonly ViewObject[] }
 
-/** `table`: stands from the start. Then, when all rows are there and mended: indexes, constraints, and what closes (defaults, comments, the next numbers). */
-export type ObjectStage = 'table' | 'index' | 'unique' | 'check' | 'foreign-key' | 'end' | 'view' | 'none';
+/**
+ * `table`: stands from the start. Then, when all rows are there and mended: indexes, constraints, what closes (defaults,
+ * comments), and last what fires, or forbids, and what is said of it.
+ */
+export type ObjectStage = 'table' | 'index' | 'unique' | 'check' | 'foreign-key' | 'end' | 'last' | 'view' | 'none';
 
 /** What a destination makes of one object; with `stage: 'none'` nothing, `note` says why, and `sql` is absent. */
 export interface PlannedObject {
@@ -260,6 +287,7 @@ export interface PlannedObject {
   readonly note?: string;
   /** The object in the source's own words. */
   readonly native: string;
+  readonly settings?: OtherObject['settings'];
 }
 
 /** How many letters a name may have, and among which others an index's, or a constraint's, must be the only one. */

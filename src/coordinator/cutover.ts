@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Cutover, FenceProof, NamespaceVerification, Position, RunState, Sequence, SequenceSet, Source, StateStore } from '../contract.js';
+import type { Cutover, FenceProof, NamespaceVerification, Position, RunState, SequenceSet, Source, StateStore } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
 import type { Ports, RunConfig } from './config.js';
 import { openOptions, openSource } from './ends.js';
 import type { Following } from './handlers.js';
+import { sourceSequences } from './numbers.js';
 import { compareNow, unreadable } from './prove.js';
 import type { Handlers } from './requests.js';
 import { dropWayBack, prepareWayBack, type WayBackAsk, type WayBack } from './wayback.js';
@@ -159,12 +160,6 @@ async function refuseWrites(following: Following, stopped: Stopped, signal: Abor
   const { changes } = await applyAll(following, signal);
   if (changes === stopped.changes) return;
   throw new DsyncError('waiting', `${changes - stopped.changes} changes were written to the source after its writes had stopped: all is as before`, { remedy: 'stop the applications, then cut over again; or with --fence' });
-}
-
-async function sourceSequences({ source, mappings }: Run, signal: AbortSignal): Promise<readonly Sequence[]> {
-  const all = await source.sequences?.(mappings.map((mapping) => mapping.source), signal) ?? [];
-  // A schema that is the source's default one goes to the destination's, as its tables do.
-  return all.map(({ schema, ...one }) => (schema === undefined || schema === source.defaultSchema ? one : { ...one, schema }));
 }
 
 async function setSequences(run: Run, signal: AbortSignal): Promise<readonly SequenceSet[]> {

@@ -9,6 +9,7 @@ import type { RunConfig } from './config.js';
 import { selectionOf, targetsOf } from './route.js';
 import { settled } from './rules.js';
 import { enter, type Run } from './run.js';
+import { sourceSequences } from './numbers.js';
 import { adaptAll } from './tables.js';
 
 /** Tables beside their places in the destination, with what is to be told of their objects, and the views. */
@@ -102,9 +103,9 @@ function findingOf({ stage, kind, name, note, native }: PlannedObject, mapping: 
     : [{ level: 'info', code: 'object-changed', message: `${kind} ${name}${of} is made differently: ${note}`, ...at }];
 }
 
-/** Changes of several rows may come in another order than in the source: what ties rows together waits until they have all come. */
+/** Changes of several rows may come in another order than in the source: what ties rows together, fires or forbids waits until they have all come. */
 function waits({ stage }: PlannedObject): boolean {
-  return stage === 'unique' || stage === 'foreign-key';
+  return stage === 'unique' || stage === 'foreign-key' || stage === 'last';
 }
 
 async function checked(mappings: readonly Mapping[], objects: ReadonlyMap<string, TableObjects>, destination: Destination, signal: AbortSignal): Promise<readonly Finding[]> {
@@ -127,30 +128,39 @@ export async function releaseObjects(run: Run, mappings: readonly Mapping[]): Pr
   }
 }
 
-const waves: readonly (readonly ObjectStage[])[] = [['index', 'unique'], ['check', 'foreign-key'], ['end']];
+const waves: readonly (readonly ObjectStage[])[] = [['index', 'unique'], ['check', 'foreign-key'], ['end'], ['last']];
 
 /**
- * Makes what the tables have besides columns and keys, when their rows are all there and mended: indexes, then constraints,
- * then defaults, comments and the next numbers; several tables at a time. Then the views. What stands is kept, and what the
- * destination refuses is a finding. In a live run what ties rows together is left for later.
+ * Makes what the tables have besides columns and keys, when their rows are all there and mended: indexes, constraints,
+ * defaults and comments, what fires; several tables at a time. Then the views, and the next numbers. What stands is kept, and
+ * what the destination refuses is a finding. In a live run what ties rows together or fires is left for later.
  */
 export async function buildObjects(run: Run, live = run.config.live): Promise<void> {
   const { destination, signal } = run;
   if (!destination.build || !destination.objects || run.config.schema !== 'create') return;
-  const fresh = run.mappings.some(({ objects, existed }) => objects && !existed) ? await run.source.objects?.(run.mappings.map(({ source }) => source), signal) : undefined;
-  const mappings = run.mappings.map((mapping) => withNumbers(mapping, fresh?.tables));
-  const tables = mappings.map((mapping) => ({ mapping, objects: destination.objects!(mapping).filter((object) => object.sql !== undefined && !(live && waits(object))) }));
-  const views = viewsOf(run.config, run.source, destination, fresh, mappings).filter(({ sql }) => sql !== undefined);
+  const tables = run.mappings.map((mapping) => ({ mapping, objects: destination.objects!(mapping).filter((object) => object.sql !== undefined && !(live && waits(object))) }));
+  const read = run.mappings.some(({ objects, existed }) => objects && !existed) ? await run.source.objects?.(run.mappings.map(({ source }) => source), signal) : undefined;
+  const views = viewsOf(run.config, run.source, destination, read, run.mappings).filter(({ sql }) => sql !== undefined);
   if (views.length === 0 && tables.every(({ objects }) => objects.every(({ stage }) => stage === 'table'))) return;
   enter(run, 'finish');
   const limit = pLimit(run.config.concurrency);
   for (const stages of waves) {
     await Promise.all(tables.map(({ mapping, objects }) => limit(async () => {
-      const due = objects.filter(({ stage }) => stages.includes(stage));
+      const due = objects.filter(({ stage, kind }) => stages.includes(stage) && kind !== 'next number');
       if (due.length > 0) tell(run, await destination.build!(run.id, mapping, due, signal));
     })));
   }
   await buildViews(run, views);
+  await numberTables(run, views);
+}
+
+/** The tables that this run has made, and the sequences beside them, give out numbers where the source's go on. */
+async function numberTables(run: Run, views: readonly PlannedObject[]): Promise<void> {
+  const made = run.mappings.filter(({ objects, existed }) => objects && !existed), namespaces = new Set(made.map(({ source }) => source.namespace));
+  const alone = new Set(views.filter(({ kind }) => kind === 'sequence').map(({ name }) => name)), { defaultSchema } = run.destination;
+  const given = (await sourceSequences(run, run.signal)).filter(({ namespace, schema = defaultSchema, name }) => (namespace === undefined ? alone.has(`${schema}.${name}`) : namespaces.has(namespace)));
+  const sets = await run.destination.setSequences?.(made, given, run.signal) ?? [];
+  tell(run, sets.filter(({ state }) => state === 'exhausted').map(({ of }): Finding => ({ level: 'warning', code: 'sequence-exhausted', message: `${of} has given out its last number` })));
 }
 
 /** A view may read another one, which comes later: those that were refused are tried again as long as any is made. */
@@ -170,15 +180,4 @@ async function buildViews(run: Run, views: readonly PlannedObject[]): Promise<vo
 
 function tell(run: Run, findings: readonly Finding[]): void {
   for (const finding of findings) run.emit({ kind: 'finding', end: 'destination', finding });
-}
-
-/** The source has given out numbers since its objects were read. */
-function withNumbers(mapping: Mapping, fresh: readonly TableObjects[] | undefined): Mapping {
-  const now = fresh?.find(({ namespace }) => namespace === mapping.source.namespace);
-  if (!now || !mapping.objects) return mapping;
-  const columns = mapping.objects.columns.map((column) => {
-    const next = now.columns.find(({ name }) => name === column.name)?.identity?.next;
-    return column.identity && next !== undefined ? { ...column, identity: { ...column.identity, next } } : column;
-  });
-  return { ...mapping, objects: { ...mapping.objects, columns } };
 }

@@ -1,4 +1,4 @@
-import type { CheckObject, ForeignKeyObject, IndexObject, IndexPart, Mapping, PlannedObject, Shape, TableObjects } from '../contract.js';
+import type { CheckObject, ForeignKeyObject, IndexObject, IndexPart, Mapping, OtherObject, PlannedObject, Shape, TableObjects } from '../contract.js';
 import { translateDefault, type Default } from './defaults.js';
 import { dialectOf, nameIn, parseExpression, renderExpression, type Dialect } from './expression.js';
 
@@ -120,7 +120,8 @@ export function plannedForeignKey(mapping: Mapping, key: ForeignKeyObject, { dia
   if (restricts) return refused('InnoDB knows no SET DEFAULT');
   const actions = (['onDelete', 'onUpdate'] as const).map((when) => (key[when] === 'no action' ? '' : ` ON ${when === 'onDelete' ? 'DELETE' : 'UPDATE'} ${key[when].toUpperCase()}`)).join('');
   const suffix = mapping.source.engine === mapping.target.engine && key.suffix ? ` ${key.suffix}` : '';
-  const clause = `CONSTRAINT ${nameIn(dialect, key.name)} FOREIGN KEY (${names(columns)}) REFERENCES ${table(to)} (${names(to.columns)})${actions}${suffix}`;
+  const same = mapping.source.engine === mapping.target.engine && key.definition !== undefined && (to.schema === undefined ? to.name : `${to.schema}.${to.name}`) === key.references.namespace;
+  const clause = same ? `CONSTRAINT ${nameIn(dialect, key.name)} ${key.definition}` : `CONSTRAINT ${nameIn(dialect, key.name)} FOREIGN KEY (${names(columns)}) REFERENCES ${table(to)} (${names(to.columns)})${actions}${suffix}`;
   return { stage: 'foreign-key', kind: 'foreign key', name: key.name, native: key.native, sql: dialect === 'sqlite' ? clause : `ALTER TABLE ${table(mapping.target)} ADD ${clause}` };
 }
 
@@ -129,6 +130,26 @@ export function plannedCheck(mapping: Mapping, check: CheckObject, { dialect, ta
   if (condition === undefined) return notMade('check', check.name, check.native, 'its condition is an expression of the source\'s own');
   const clause = `CONSTRAINT ${nameIn(dialect, check.name)} CHECK ${condition.startsWith('(') ? condition : `(${condition})`}`;
   return { stage: 'check', kind: 'check', name: check.name, native: check.native, sql: dialect === 'sqlite' ? clause : `ALTER TABLE ${table(mapping.target)} ADD ${clause}` };
+}
+
+/** What a table has in its own engine besides: each statement about it where the table, or its part, stands now. */
+export function plannedOthers(mapping: Mapping, { others }: TableObjects, placeOf: (on: NonNullable<OtherObject['on']>) => Pick<Shape, 'schema' | 'name'>): readonly PlannedObject[] {
+  return others.flatMap((other): PlannedObject[] => {
+    const { stage, kind, name, native, settings } = other;
+    if (stage === undefined || stage === 'table') return [];
+    return [{ stage, kind, name, native, sql: madeOf(other, (on) => qualifiedIn(dialectOf(mapping.target.engine)!, placeOf(on))), ...(settings && { settings }) }];
+  });
+}
+
+function qualifiedIn(dialect: Dialect, { schema, name }: Pick<Shape, 'schema' | 'name'>): string {
+  return schema === undefined ? nameIn(dialect, name) : `${nameIn(dialect, schema)}.${nameIn(dialect, name)}`;
+}
+
+/** The statement with the table's name as it is now, wherever it stands for itself. */
+export function madeOf({ native, on }: OtherObject, nameOf: (on: NonNullable<OtherObject['on']>) => string): string {
+  if (!on) return native;
+  const spelled = on.spelled.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  return native.replace(new RegExp(`(?<![\\w".$\`])${spelled}(?![\\w"$\`])`, 'gu'), () => nameOf(on));
 }
 
 /** Everything that is named but made in no other engine. */

@@ -103,7 +103,7 @@ describeWith('postgres18', 'postgres18 → postgres18', () => {
   });
 
   test('tells an object that the server refuses with its statement, and makes the others', async () => {
-    const source = await database('postgres18', 'CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE sql AS $$SELECT $1$$', 'CREATE TABLE t (id int PRIMARY KEY, v int)', 'CREATE INDEX by_f ON t (f(v))', 'CREATE INDEX by_v ON t (v)', 'INSERT INTO t VALUES (1, 1)');
+    const source = await database('postgres18', 'CREATE FUNCTION g(int) RETURNS int IMMUTABLE LANGUAGE sql AS $$SELECT $1$$', 'CREATE FUNCTION f(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$BEGIN RETURN public.g($1); END$$', 'CREATE TABLE t (id int PRIMARY KEY, v int)', 'CREATE INDEX by_f ON t (f(v))', 'CREATE INDEX by_v ON t (v)', 'INSERT INTO t VALUES (1, 1)');
     const destination = await database('postgres18');
     const outcome = await syncJson(source.url, destination.url);
     expect(outcome).toMatchObject({ status: 0 });
@@ -150,6 +150,19 @@ describeWith('postgres18', 'postgres18 → postgres18', () => {
     expect(await resumed(source, destination, state)).toBe(0);
     expect(await destination.query('SELECT id::text, v::text FROM t WHERE id < 3 ORDER BY id')).toEqual([{ id: '1', v: '2' }, { id: '2', v: '1' }]);
     expect(await destination.query(`SELECT conname FROM pg_constraint WHERE conrelid = 't'::regclass AND contype IN ('u', 'c') ORDER BY 1`)).toEqual([{ conname: 'one' }, { conname: 'waits' }]);
+  });
+
+  test('mends rows past a trigger of a killed process, which would fire', async () => {
+    const source = await database('postgres18', slow(''), 'CREATE TABLE t (id int PRIMARY KEY, v int)', 'CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$',
+      'CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION refuse()', 'ALTER TABLE t DISABLE TRIGGER refuse', 'CREATE RULE kept AS ON DELETE TO t DO INSTEAD NOTHING', 'ALTER TABLE t DISABLE RULE kept', 'INSERT INTO t SELECT i, i FROM generate_series(1, 100) i',
+      'ALTER TABLE t ENABLE ALWAYS TRIGGER refuse', 'ALTER TABLE t ENABLE ALWAYS RULE kept', 'CREATE MATERIALIZED VIEW waits AS SELECT slow(1)');
+    const destination = await database('postgres18', ...locking), state = mkdtempSync(join(folder, 'state-'));
+    await killed(source, destination, state, ['t_pkey']);
+    expect(await destination.query(`SELECT tgenabled::text AS e FROM pg_trigger WHERE tgname = 'refuse'`)).toEqual([{ e: 'A' }]);
+    for (const change of ['ALTER TABLE t DISABLE TRIGGER refuse', 'ALTER TABLE t DISABLE RULE kept', 'UPDATE t SET v = 1000 WHERE id = 1', 'DELETE FROM t WHERE id = 2', 'ALTER TABLE t ENABLE ALWAYS TRIGGER refuse', 'ALTER TABLE t ENABLE ALWAYS RULE kept']) await source.query(change);
+    expect(await resumed(source, destination, state)).toBe(0);
+    expect(await destination.query('SELECT id::text, v::text FROM t WHERE id < 4 ORDER BY id')).toEqual([{ id: '1', v: '1000' }, { id: '3', v: '3' }]);
+    expect(await destination.query(`SELECT tgenabled::text AS e FROM pg_trigger WHERE tgname = 'refuse'`)).toEqual([{ e: 'A' }]);
   });
 });
 

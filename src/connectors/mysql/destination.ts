@@ -7,7 +7,7 @@ import { applying } from './apply.js';
 import { checkDestination } from './check.js';
 import { errnoOf, lostAs } from './faults.js';
 import { identityOf } from './identity.js';
-import { build, createStatement, isTied, names, planObjects, planView, release } from './objects.js';
+import { build, createStatement, isTied, names, neededStatements, planObjects, planView, release } from './objects.js';
 import { pool, withSession } from './pool.js';
 import { begin, forget, lanes, ledgerIn, progress, recordDone, type Hold } from './progress.js';
 import { readObjects } from './schema.js';
@@ -47,7 +47,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     names,
     objects: (mapping) => planObjects(mapping, offer),
     view: (view, target, mappings) => planView(view, target, mappings, offer),
-    createStatements: (mapping) => [createStatement(targetName(mapping.target), mapping, offer)],
+    createStatements: (mapping) => [...neededStatements(mapping), createStatement(targetName(mapping.target), mapping, offer)],
     build: (run, mapping, objects, signal) => holding(run, signal, async (hold) => {
       await fenced(hold, async () => {});
       const act = () => build(hold, mapping, objects);

@@ -4,7 +4,7 @@ import { columnNames, isKey, leftOut, notMade, plannedCheck, plannedForeignKey, 
 import { refusal } from '../../schema/refusal.js';
 import { errnoOf } from './faults.js';
 import type { Hold } from './progress.js';
-import { name, quote, tableName, type Version } from './session.js';
+import { name, quote, tableName, type Session, type Version } from './session.js';
 import type { Offer } from './storage.js';
 
 /** Foreign keys and checks have their names to themselves in a database. */
@@ -54,7 +54,28 @@ export function planObjects(mapping: Mapping, { version }: Offer): readonly Plan
     : objects.checks.map((check) => plannedCheck(mapping, check, skills));
   const next = objects.columns.find(({ identity }) => identity?.next !== undefined && /^\d+$/.test(identity.next));
   const numbered = next && automatic(mapping) ? [{ stage: 'end', kind: 'next number', name: next.name, native: next.identity!.next!, sql: `ALTER TABLE ${table} AUTO_INCREMENT = ${next.identity!.next}` } as const] : [];
-  return [...indexes, ...checks, ...objects.foreignKeys.map((key) => proven(plannedForeignKey(mapping, key, skills), mapping, key)), ...numbered, ...(own ? ownLeft(objects) : foreignLeft(mapping, objects))];
+  return [...indexes, ...checks, ...objects.foreignKeys.map((key) => proven(plannedForeignKey(mapping, key, skills), mapping, key)), ...numbered, ...(objects.engine === mapping.target.engine ? triggers(mapping, objects) : []), ...(own ? ownLeft(mapping, objects) : foreignLeft(mapping, objects))];
+}
+
+/** What they say of tables of their own database is said of the database to which that has gone. */
+function triggers({ source, target }: Mapping, { others }: TableObjects): readonly PlannedObject[] {
+  return others.filter(({ stage }) => stage === 'last').map(({ kind, name: trigger, native, settings }): PlannedObject => (source.name.toLowerCase() === target.name.toLowerCase()
+    ? { stage: 'last', kind, name: trigger, native, sql: inSchemas(native, new Map([[source.schema!, target.schema!]])), ...(settings && { settings }) }
+    : notMade(kind, trigger, native, 'its table has another name here')));
+}
+
+/** Statements that name a database before a table, with the databases' names as they are here. */
+function inSchemas(sql: string, schemas: ReadonlyMap<string, string>): string {
+  return sql.replace(/'(?:[^'\\]|''|\\.)*'|`((?:[^`]|``)+)`\.(?=`)/gs, (text, schema: string | undefined) => {
+    const to = schema === undefined ? undefined : schemas.get(schema.replaceAll('``', '`'));
+    return to === undefined ? text : `${name(to)}.`;
+  });
+}
+
+/** The sequences that the table's defaults ask, where they do not stand. */
+export function neededStatements({ source, target, objects }: Mapping): readonly string[] {
+  if (objects?.engine !== target.engine) return [];
+  return (objects.needs ?? []).map(({ native }) => inSchemas(native.replace(/^CREATE SEQUENCE /, 'CREATE SEQUENCE IF NOT EXISTS '), new Map([[source.schema!, target.schema!]])));
 }
 
 /** From the same server family, with nothing left out or changed: definitions go as they are written. */
@@ -73,18 +94,18 @@ function altering(sql: string, table: string): string {
   return `ALTER TABLE ${table} ADD ${head} ${rest.join(` ON ${table} `)}`;
 }
 
-function ownLeft(objects: TableObjects): readonly PlannedObject[] {
+function ownLeft({ source }: Mapping, objects: TableObjects): readonly PlannedObject[] {
   const engine = /\bENGINE=(\w+)/.exec(objects.native.options ?? '')?.[1] ?? 'InnoDB';
   return [
     ...(engine === 'InnoDB' ? [] : [{ stage: 'table', kind: 'storage engine', name: engine, native: `ENGINE=${engine}`, note: 'made as InnoDB, whose rows and progress are durable together' } as const]),
-    ...objects.others.map(({ kind, name: other, native }) => notMade(kind, other, native, 'it is not copied')),
+    ...(/\bWITH SYSTEM VERSIONING\b/.test(objects.native.options ?? '') ? [{ stage: 'table', kind: 'row history', name: source.name, native: 'WITH SYSTEM VERSIONING', note: 'it begins anew, with the rows as they are now' } as const] : []),
   ];
 }
 
 function foreignLeft(mapping: Mapping, objects: TableObjects): readonly PlannedObject[] {
   const numbered = automatic(mapping), lost = objects.columns.filter(({ name: column, identity }) => identity && column !== numbered?.source);
   return [
-    ...untranslatedDefaults(objects, translatedDefaults(mapping, objects, 'mysql')), ...leftOut(mapping, objects, 'mysql'),
+    ...untranslatedDefaults(objects, translatedDefaults(mapping, objects, 'mysql')), ...leftOut(mapping, objects.engine === mapping.target.engine ? { ...objects, others: [] } : objects, 'mysql'),
     ...lost.map(({ name: column, identity }) => notMade('identity', column, identity!.kind, 'AUTO_INCREMENT is for one column of integers, the first of the key')),
   ];
 }
@@ -144,7 +165,8 @@ function extras(column: ColumnObjects | undefined, native: string): string {
 
 function ownStatement(table: string, mapping: Mapping, { columns, native }: TableObjects): string {
   const collation = /\bCOLLATE=(\w+)/.exec(native.options)?.[1];
-  const lines = columns.map((column) => `${name(column.name)} ${asTable(column.native!, collation)}`);
+  const schemas = new Map([[mapping.source.schema!, mapping.target.schema!]]);
+  const lines = columns.map((column) => `${name(column.name)} ${inSchemas(asTable(column.native!, collation), schemas)}`);
   const options = native.options.replace(/\bENGINE=\w+/, 'ENGINE=InnoDB');
   const keys = [...(native.primaryKey ? [native.primaryKey] : []), ...inlineIndexes(mapping).map(ownIndex)];
   return `CREATE TABLE IF NOT EXISTS ${table} (${[...lines, ...keys].join(', ')}) ${options}${native.partition ? ` ${native.partition}` : ''}`;
@@ -163,15 +185,14 @@ function defaultOf(native: string, nullable: boolean): string {
 
 /** Views go to a server of the same family, with the names of the databases that the tables have gone to. */
 export function planView(view: ViewObject, target: Target, mappings: readonly Mapping[], { version }: Offer): PlannedObject {
-  const place = `${target.schema ?? view.schema}.${target.name}`, refused = (note: string) => notMade('view', view.namespace, view.native, note);
-  if (view.engine !== version.flavour) return refused('a view goes to its own engine only');
+  const place = `${target.schema ?? view.schema}.${target.name}`, kind = view.kind ?? 'view', refused = (note: string) => notMade(kind, view.namespace, view.native, note);
+  if (view.engine !== version.flavour) return refused(`a ${kind} goes to its own engine only`);
   const moved = mappings.find(({ source, target: to }) => source.name !== to.name);
   if (moved) return refused(`${moved.source.namespace} has another name here`);
   const schemas = new Map(mappings.map(({ source, target: to }) => [source.schema!, to.schema!]));
-  const definition = view.definition.replace(/'(?:[^'\\]|''|\\.)*'|`((?:[^`]|``)+)`\.(?=`)/gs, (text, schema: string | undefined) => {
-    const to = schema === undefined ? undefined : schemas.get(schema.replaceAll('``', '`'));
-    return to === undefined ? text : `${name(to)}.`;
-  });
+  if (view.kind !== undefined && view.kind !== 'sequence') return refused('it is not copied');
+  if (view.kind === 'sequence') return { stage: 'view', kind, name: place, native: view.native, sql: inSchemas(view.native, new Map([[view.schema!, target.schema ?? view.schema!]])) };
+  const definition = inSchemas(view.definition, schemas);
   const security = /^CREATE SQL SECURITY INVOKER/.test(view.native) ? 'INVOKER' : 'DEFINER';
   return { stage: 'view', kind: 'view', name: place, native: view.native, sql: `CREATE SQL SECURITY ${security} VIEW ${tableName(target.schema ?? view.schema, target.name)} AS ${definition}` };
 }
@@ -205,7 +226,7 @@ async function tried({ session, signal }: Hold, mapping: Mapping | undefined, ob
       const [broken] = await session.rows(object.proof, signal);
       if (broken) return [refusal(object, `rows refer to nothing, for instance (${broken.join(', ')})`, mapping)];
     }
-    await session.run(object.sql!, signal);
+    await under(session, object.settings, signal, () => session.run(object.sql!, signal));
     return [];
   } catch (error) {
     if (!(error instanceof DsyncError) || !['internal', 'data', 'denied'].includes(error.code) || (errnoOf(error) ?? 0) <= 0) throw error;
@@ -213,21 +234,37 @@ async function tried({ session, signal }: Hold, mapping: Mapping | undefined, ob
   }
 }
 
+/** With these settings of the session, and then with its own again. */
+async function under<T>(session: Session, settings: PlannedObject['settings'], signal: AbortSignal, action: () => Promise<T>): Promise<T> {
+  const names = Object.keys(settings ?? {});
+  if (names.length === 0) return action();
+  const set = (values: readonly (string | null)[]) => session.run(`SET SESSION ${names.map((each, i) => `${each} = ${quote(values[i] ?? '')}`).join(', ')}`, signal);
+  const [before] = await session.rows(`SELECT ${names.map((each) => `@@${each}`).join(', ')}`, signal);
+  await set(Object.values(settings!));
+  try {
+    return await action();
+  } finally {
+    if (!session.lost) await set(before).catch(() => session.destroy());
+  }
+}
+
 async function stands({ session, signal }: Hold, mapping: Mapping | undefined, { kind, stage, name: object }: PlannedObject): Promise<boolean> {
-  if (stage === 'view') return (await session.rows(`SELECT 1 FROM information_schema.views WHERE CONCAT(table_schema, '.', table_name) = ${quote(object)}`, signal)).length > 0;
+  if (stage === 'view') return (await session.rows(`SELECT 1 FROM information_schema.tables WHERE table_type IN ('VIEW', 'SEQUENCE') AND CONCAT(table_schema, '.', table_name) = ${quote(object)}`, signal)).length > 0;
   const where = `table_schema = ${quote(mapping!.target.schema ?? '')} AND table_name = ${quote(mapping!.target.name)}`;
   switch (kind) {
+    case 'trigger': return (await session.rows(`SELECT 1 FROM information_schema.triggers WHERE event_object_schema = ${quote(mapping!.target.schema ?? '')} AND event_object_table = ${quote(mapping!.target.name)} AND trigger_name = ${quote(object)}`, signal)).length > 0;
     case 'index': case 'unique': return (await session.rows(`SELECT 1 FROM information_schema.statistics WHERE ${where} AND index_name = ${quote(object)} LIMIT 1`, signal)).length > 0;
     case 'check': case 'foreign key': return (await session.rows(`SELECT 1 FROM information_schema.table_constraints WHERE ${where} AND constraint_name = ${quote(object)} LIMIT 1`, signal)).length > 0;
     default: return false;
   }
 }
 
-/** Takes unique indexes and foreign keys of an interrupted process away. */
+/** Takes away the triggers, foreign keys and unique indexes of an interrupted process. */
 export async function release(hold: Hold, mapping: Mapping, objects: readonly PlannedObject[]): Promise<void> {
-  const table = tableName(mapping.target.schema, mapping.target.name), order = { 'foreign-key': 0, unique: 1 } as Readonly<Record<string, number>>;
+  const table = tableName(mapping.target.schema, mapping.target.name), order = { last: 0, 'foreign-key': 1, unique: 2 } as Readonly<Record<string, number>>;
   for (const object of objects.filter(({ stage }) => stage in order).sort((a, b) => order[a.stage] - order[b.stage])) {
     if (!(await stands(hold, mapping, object))) continue;
-    await hold.session.run(`ALTER TABLE ${table} DROP ${object.stage === 'unique' ? 'INDEX' : 'FOREIGN KEY'} ${name(object.name)}`, hold.signal);
+    if (object.stage === 'last') await hold.session.run(`DROP TRIGGER ${tableName(mapping.target.schema, object.name)}`, hold.signal);
+    else await hold.session.run(`ALTER TABLE ${table} DROP ${object.stage === 'unique' ? 'INDEX' : 'FOREIGN KEY'} ${name(object.name)}`, hold.signal);
   }
 }

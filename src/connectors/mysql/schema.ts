@@ -1,4 +1,4 @@
-import type { CheckObject, ColumnObjects, ForeignKeyObject, IndexObject, IndexPart, OtherObject, ReferenceAction, SchemaObjects, Shape, TableObjects, ViewObject } from '../../contract.js';
+import type { CheckObject, ColumnObjects, ForeignKeyObject, IndexObject, IndexPart, NeededObject, OtherObject, ReferenceAction, SchemaObjects, Shape, TableObjects, ViewObject } from '../../contract.js';
 import { quote, tableName, type Session } from './session.js';
 
 /** What these tables have besides columns and keys, from SHOW CREATE TABLE, and the views of their databases. */
@@ -6,9 +6,11 @@ export async function readObjects(session: Session, shapes: readonly Shape[], si
   const tables: TableObjects[] = [], triggers = await triggersOf(session, shapes, signal);
   for (const shape of shapes) {
     const [[, create]] = await session.rows(`SHOW CREATE TABLE ${tableName(shape.schema, shape.name)}`, signal);
-    tables.push(tableObjects(shape, create!, triggers.filter(({ table }) => table === tableName(shape.schema, shape.name)).map(({ trigger }) => trigger)));
+    const objects = tableObjects(shape, create!, triggers.filter(({ table }) => table === tableName(shape.schema, shape.name)).map(({ trigger }) => trigger));
+    const needs = await sequencesOf(session, objects, shape, signal);
+    tables.push(needs.length > 0 ? { ...objects, needs } : objects);
   }
-  return { tables, views: await readViews(session, shapes, signal) };
+  return { tables, views: [...await readViews(session, shapes, signal), ...await readLoose(session, shapes, tables, signal)] };
 }
 
 /** A CREATE TABLE, as the server prints it, taken apart. */
@@ -184,15 +186,53 @@ function plainText(word: string): string {
   return word.slice(1, -1).replace(/''|\\(.)/gs, (pair: string, char: string | undefined) => (char === undefined ? "'" : escapes[char] ?? char));
 }
 
+/** In the order in which they fire. Whoever makes one again becomes its definer. */
 async function triggersOf(session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<readonly { readonly table: string; readonly trigger: OtherObject }[]> {
-  const schemas = schemasOf(shapes);
+  const schemas = schemasOf(shapes), triggers: { readonly table: string; readonly trigger: OtherObject }[] = [];
   if (schemas.length === 0) return [];
-  const rows = await session.rows(`SELECT event_object_schema, event_object_table, trigger_name, action_timing, event_manipulation, action_statement FROM information_schema.triggers
-    WHERE trigger_schema IN (${schemas.map(quote).join(', ')}) ORDER BY trigger_name`, signal);
-  return rows.map(([schema, table, trigger, timing, event, statement]) => ({
-    table: tableName(schema!, table!),
-    trigger: { kind: 'trigger', name: trigger!, native: `CREATE TRIGGER \`${trigger}\` ${timing} ${event} ON ${tableName(schema!, table!)} FOR EACH ROW ${statement}` },
-  }));
+  const rows = await session.rows(`SELECT event_object_schema, event_object_table, trigger_name, action_timing, event_manipulation, sql_mode, collation_connection FROM information_schema.triggers
+    WHERE trigger_schema IN (${schemas.map(quote).join(', ')}) ORDER BY event_object_schema, event_object_table, event_manipulation, action_timing, action_order`, signal);
+  for (const [schema, table, trigger, timing, event, mode, collation] of rows) {
+    // What the information schema of MySQL has of the body has lost the quotes in its strings.
+    const [[, , create]] = await session.rows(`SHOW CREATE TRIGGER ${tableName(schema!, trigger!)}`, signal);
+    triggers.push({
+      table: tableName(schema!, table!),
+      trigger: {
+        kind: 'trigger', name: trigger!, stage: 'last', native: `CREATE TRIGGER ${tableName(schema!, trigger!)} ${timing} ${event} ON ${tableName(schema!, table!)} FOR EACH ROW ${bodyOf(create!)}`,
+        settings: { sql_mode: mode!, ...(collation?.startsWith('utf8mb4') && { collation_connection: collation }) },
+      },
+    });
+  }
+  return triggers;
+}
+
+/** What follows FOR EACH ROW, without its place among the others: they are made in their order. */
+function bodyOf(create: string): string {
+  const last: string[] = [];
+  for (let at = 0; at < create.length;) {
+    const end = wordEnd(create, at), word = create.slice(at, end);
+    at = end;
+    if (word.trim() === '') continue;
+    last.push(word.toUpperCase());
+    if (last.slice(-3).join(' ') === 'FOR EACH ROW') return create.slice(at).trim().replace(/^(FOLLOWS|PRECEDES)\s+(`(?:[^`]|``)+`|"(?:[^"]|"")+"|\S+)\s*/i, '');
+  }
+  return create;
+}
+
+/** MariaDB's sequences that the defaults of these tables ask. */
+async function sequencesOf(session: Session, objects: TableObjects, shape: Shape, signal: AbortSignal): Promise<readonly NeededObject[]> {
+  const asked = objects.columns.flatMap(({ default: fallback }) => /nextval\((?:`((?:[^`]|``)+)`\.)?`((?:[^`]|``)+)`\)/i.exec(fallback ?? '')?.slice(1).map((part) => part?.replaceAll('``', '`')) ?? []);
+  const needs: NeededObject[] = [];
+  for (let i = 0; i < asked.length; i += 2) {
+    const schema = asked[i] ?? shape.schema!, sequence = asked[i + 1];
+    needs.push({ kind: 'sequence', schema, name: sequence, native: await sequenceStatement(session, schema, sequence, signal) });
+  }
+  return needs;
+}
+
+async function sequenceStatement(session: Session, schema: string, sequence: string, signal: AbortSignal): Promise<string> {
+  const [[, create]] = await session.rows(`SHOW CREATE SEQUENCE ${tableName(schema, sequence)}`, signal);
+  return create!.replace(/^CREATE SEQUENCE `(?:[^`]|``)+`/, () => `CREATE SEQUENCE ${tableName(schema, sequence)}`);
 }
 
 function schemasOf(shapes: readonly Shape[]): readonly string[] {
@@ -207,4 +247,26 @@ async function readViews(session: Session, shapes: readonly Shape[], signal: Abo
     namespace: `${schema}.${name}`, schema: schema!, name: name!, engine: session.version.flavour, materialized: false, definition: `${definition}${option === 'NONE' ? '' : ` WITH ${option} CHECK OPTION`}`,
     native: `CREATE SQL SECURITY ${security} VIEW ${tableName(schema!, name!)} AS ${definition}${option === 'NONE' ? '' : ` WITH ${option} CHECK OPTION`}`,
   }));
+}
+
+/** Sequences that no table asks, which are made again; procedures, functions and events, which are only named. */
+async function readLoose(session: Session, shapes: readonly Shape[], tables: readonly TableObjects[], signal: AbortSignal): Promise<readonly ViewObject[]> {
+  const schemas = schemasOf(shapes).map(quote).join(', '), asked = new Set(tables.flatMap(({ needs = [] }) => needs.map(({ schema, name }) => tableName(schema, name))));
+  if (schemas === '') return [];
+  const rows = await session.rows(`SELECT LOWER(table_type), table_schema, table_name FROM information_schema.tables WHERE table_type = 'SEQUENCE' AND table_schema IN (${schemas})
+    UNION ALL SELECT LOWER(routine_type), routine_schema, routine_name FROM information_schema.routines WHERE routine_schema IN (${schemas}) AND routine_type IN ('PROCEDURE', 'FUNCTION')
+    UNION ALL SELECT 'event', event_schema, event_name FROM information_schema.events WHERE event_schema IN (${schemas}) ORDER BY 1, 2, 3`, signal);
+  const loose: ViewObject[] = [];
+  for (const [kind, schema, name] of rows as [string, string, string][]) {
+    if (asked.has(tableName(schema, name)) || /^_dsync/.test(name)) continue;
+    const native = kind === 'sequence' ? await sequenceStatement(session, schema, name, signal) : await shownStatement(session, kind, tableName(schema, name), signal);
+    loose.push({ kind, namespace: `${schema}.${name}`, schema, name, engine: session.version.flavour, materialized: false, definition: native, native });
+  }
+  return loose;
+}
+
+/** Without the rights to see it, its name alone. */
+async function shownStatement(session: Session, kind: string, name: string, signal: AbortSignal): Promise<string> {
+  const [row] = await session.rows(`SHOW CREATE ${kind.toUpperCase()} ${name}`, signal);
+  return row?.find((cell) => /^CREATE\b/i.test(cell ?? '')) ?? `CREATE ${kind.toUpperCase()} ${name}`;
 }

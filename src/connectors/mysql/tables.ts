@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Mapping, Shape, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { dropTasks, fence, noteSwap, swapOf, type Hold, type Swap } from './progress.js';
-import { createStatement } from './objects.js';
+import { createStatement, neededStatements } from './objects.js';
 import { name, quote, tableName, type Session } from './session.js';
 import type { Offer } from './storage.js';
 
@@ -37,6 +37,7 @@ export async function prepareTable(hold: Hold, mapping: Mapping, options: { read
   if (mapping.target.schema !== undefined && !(await schemaExists(mapping.target.schema, hold))) {
     await session.run(`CREATE DATABASE IF NOT EXISTS ${name(mapping.target.schema)} CHARACTER SET utf8mb4`, signal);
   }
+  if (!mapping.existed) for (const statement of neededStatements(mapping)) await session.run(statement, signal);
   if (mapping.staged) return prepareStaging(hold, mapping, options, offer);
   if (!mapping.existed) await session.run(createStatement(targetName(mapping.target), mapping, offer), signal);
   if (options.empty) await emptyTarget(hold, mapping, options.tasks);

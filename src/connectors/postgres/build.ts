@@ -1,4 +1,4 @@
-import type { Finding, Mapping, Shape, Task } from '../../contract.js';
+import type { Finding, Mapping, NeededObject, Shape, Task } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { findTable } from './catalog.js';
 import { serverError } from './failure.js';
@@ -14,7 +14,7 @@ export interface PrepareOptions { readonly empty: boolean; readonly keyed: boole
 export async function prepare(session: Session, hold: Hold, mapping: Mapping, { empty, keyed, tasks }: PrepareOptions, signal: AbortSignal): Promise<void> {
   const place = landing(hold.run, mapping), { target, existed, staged } = mapping;
   await held(session, hold, signal, async () => {
-    if (!existed) await createSurroundings(session, target, signal);
+    if (!existed) await createSurroundings(session, mapping, signal);
     if (empty) await session.query('DELETE FROM _dsync.progress WHERE run = $1 AND task = ANY ($2)', signal, [hold.run, tasks.map(({ id }) => id)]);
     const isMissing = staged ? !(await isDone(session, hold, tasks, signal)) : !existed;
     if (isMissing) await created(session, mapping, place, signal);
@@ -31,17 +31,51 @@ async function isDone(session: Session, { run }: Hold, tasks: readonly Task[], s
   return done.length > 0;
 }
 
-/** The schema, and the enums that a source in PostgreSQL has and the destination lacks. */
-async function createSurroundings(session: Session, target: Shape, signal: AbortSignal): Promise<void> {
-  await createSchema(session, target.schema!, signal);
+/** The schemas, and what a source in PostgreSQL has and the destination lacks: enums, and whatever the table's definition needs. */
+async function createSurroundings(session: Session, { target, objects }: Mapping, signal: AbortSignal): Promise<void> {
+  const own = objects?.engine === 'postgres' ? objects : undefined, named = new Set(own?.needs?.map(({ name }) => name));
+  for (const schema of new Set([target.schema!, ...own?.partitions.map((part) => part.schema) ?? []])) await createSchema(session, schema, signal);
+  if (own?.needs && own.needs.length > 0) await createNeeds(session, own.needs, signal);
   for (const { native, type } of target.columns) {
-    if (type.kind !== 'enum') continue;
+    if (type.kind !== 'enum' || named.has(native)) continue;
     const [[known]] = await session.query('SELECT to_regtype($1) IS NOT NULL', signal, [native]);
     if (known === 't') continue;
     const schema = /^(?:"((?:[^"]|"")+)"|([^".]+))\./.exec(native);
     if (schema) await createSchema(session, schema[1]?.replaceAll('""', '"') ?? schema[2], signal);
     await session.query(`CREATE TYPE ${native} AS ENUM (${type.labels.map(literal).join(', ')})`, signal);
   }
+}
+
+/** Several tables may need the same: one after the other. What relies on another one is tried again when that stands. */
+async function createNeeds(session: Session, needs: readonly NeededObject[], signal: AbortSignal): Promise<void> {
+  await session.query("SELECT pg_advisory_xact_lock(hashtext('dsync'), hashtext('needs')); SET LOCAL check_function_bodies = off", signal);
+  for (const schema of new Set(needs.map((need) => need.schema))) await createSchema(session, schema, signal);
+  let left = needs, failure: DsyncError | undefined;
+  for (let before = Infinity; left.length > 0 && left.length < before;) {
+    before = left.length;
+    const failed: NeededObject[] = [];
+    for (const need of left) {
+      if (await stands(session, need, signal)) continue;
+      await session.query('SAVEPOINT need', signal);
+      try {
+        await session.query(need.native, signal);
+      } catch (error) {
+        if (!/^(42|0A|58)/.test(serverError(error)?.code ?? '')) throw error;
+        await session.query('ROLLBACK TO SAVEPOINT need', signal);
+        failure = new DsyncError('refused', `${need.kind} ${need.name} can't be made: ${serverError(error)!.message}`, { cause: error, remedy: `make it in the destination: ${need.native}` });
+        failed.push(need);
+      }
+      await session.query('RELEASE SAVEPOINT need', signal);
+    }
+    left = failed;
+  }
+  if (left.length > 0) throw failure;
+}
+
+async function stands(session: Session, { kind, name }: NeededObject, signal: AbortSignal): Promise<boolean> {
+  const to = { type: 'to_regtype', collation: 'to_regcollation', function: 'to_regprocedure', sequence: 'to_regclass' }[kind];
+  const [[found]] = await session.query(`SELECT ${to}($1) IS NOT NULL`, signal, [name]);
+  return found === 't';
 }
 
 /** Asked first: CREATE … IF NOT EXISTS needs the right to create even where nothing is to be done. */

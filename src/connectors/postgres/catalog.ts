@@ -75,7 +75,7 @@ const typesQuery = `${domains}
 const columnsQuery = `${domains}
   SELECT a.attrelid, a.attname, format_type(t.oid, m.modifier), t.typname, t.typnamespace = 'pg_catalog'::regnamespace, m.modifier,
     CASE WHEN t.typtype = 'e' THEN (SELECT json_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid) END,
-    a.attnotnull, a.attgenerated <> '', a.atthasdef OR a.attidentity <> '', a.attnum
+    a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated AND k.conkey = ARRAY[a.attnum]), a.attgenerated <> '', a.atthasdef OR a.attidentity <> '', a.attnum
   FROM pg_attribute a
   LEFT JOIN domains d ON d.oid = a.atttypid AND NOT EXISTS (SELECT FROM pg_type b WHERE b.oid = d.base AND b.typtype = 'd')
   JOIN pg_type t ON t.oid = coalesce(d.base, a.atttypid)

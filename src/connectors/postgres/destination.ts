@@ -42,12 +42,13 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     names,
     objects: planObjects,
     view: planView,
-    createStatements: (mapping) => [...tableStatements(mapping, { schema: mapping.target.schema!, name: mapping.target.name }), ...(mapping.target.key.length > 0 ? [keyStatement(mapping)] : [])],
+    createStatements: (mapping) => [...(mapping.objects?.engine === 'postgres' ? mapping.objects.needs ?? [] : []).map(({ native }) => native), ...tableStatements(mapping, { schema: mapping.target.schema!, name: mapping.target.name }), ...(mapping.target.key.length > 0 ? [keyStatement(mapping)] : [])],
     // Plain indexes of one table are built side by side; a constraint wants the table for itself.
     build: async (run, mapping, objects, signal) => {
-      const plain = objects.filter(({ kind }) => kind === 'index'), others = objects.filter(({ kind }) => kind !== 'index');
+      const functions = objects.filter(({ kind }) => kind === 'function'), plain = objects.filter(({ kind }) => kind === 'index'), others = objects.filter(({ kind }) => kind !== 'index' && kind !== 'function');
+      const first = functions.length > 0 ? await use(signal, (session) => build(session, holdOf(run), mapping, functions, signal)) : [];
       const found = await Promise.all(plain.map((object) => use(signal, (session) => build(session, holdOf(run), mapping, [object], signal))));
-      return [...found.flat(), ...await use(signal, (session) => build(session, holdOf(run), mapping, others, signal))];
+      return [...first, ...found.flat(), ...await use(signal, (session) => build(session, holdOf(run), mapping, others, signal))];
     },
     release: (run, mapping, objects, signal) => use(signal, (session) => release(session, holdOf(run), mapping, objects, signal)),
     standing: (shapes, signal) => use(signal, async (session) => (await readObjects(session, shapes, signal)).tables),

@@ -1,6 +1,6 @@
 import type { ColumnObjects, Finding, IdentityObject, IndexObject, Mapping, NameRules, PlannedObject, Shape, TableObjects, Target, ViewObject } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
-import { columnNames, isKey, leftOut, notMade, plannedCheck, plannedForeignKey, plannedIndexes, translatedDefaults, untranslatedDefaults, withoutDialect, type Skills } from '../../schema/portable.js';
+import { columnNames, isKey, leftOut, madeOf, notMade, plannedCheck, plannedForeignKey, plannedIndexes, plannedOthers, translatedDefaults, untranslatedDefaults, withoutDialect, type Skills } from '../../schema/portable.js';
 import { refusal } from '../../schema/refusal.js';
 import { serverError } from './failure.js';
 import { held, type Hold } from './progress.js';
@@ -48,8 +48,15 @@ function own(mapping: Mapping, objects: TableObjects): readonly PlannedObject[] 
       if (column.identity) return numbers(mapping, name, column.identity, column.default);
       return column.default === undefined ? [] : [{ stage: 'end', kind: 'default', name, native: column.default, sql: `ALTER TABLE ${table} ALTER COLUMN ${quoted(name)} SET DEFAULT ${column.default}` }];
     }),
-    ...comments(mapping, objects), ...leftOut(mapping, { ...objects, partitions: [], native: {} }, 'postgres'),
+    ...comments(mapping, objects), ...plannedOthers(mapping, objects, (on) => partPlace(mapping, on, mapping.target)),
+    ...leftOut(mapping, { ...objects, partitions: [], native: {}, others: objects.others.filter(({ stage }) => stage === undefined) }, 'postgres'),
   ];
+}
+
+/** Where the table, or one of its partitions, stands here. */
+function partPlace({ source }: Mapping, { schema, name }: { readonly schema: string; readonly name: string }, place: { readonly schema?: string; readonly name: string }) {
+  if (schema === source.schema && name === source.name) return place;
+  return { schema: schema === source.schema ? place.schema : schema, name };
 }
 
 function indexStatement(index: IndexObject, { target }: Mapping): string {
@@ -112,29 +119,37 @@ function comments(mapping: Mapping, objects: TableObjects): PlannedObject[] {
 
 /** Views of PostgreSQL go as they are, where all that they read has its own name here. */
 export function planView(view: ViewObject, { schema = 'public', name }: Target, mappings: readonly Mapping[]): PlannedObject {
-  const kind = view.materialized ? 'materialized view' : 'view';
-  if (view.engine !== 'postgres') return notMade(kind, view.namespace, view.native, 'a view goes to its own engine only');
+  const kind = view.kind ?? (view.materialized ? 'materialized view' : 'view');
+  if (view.engine !== 'postgres') return notMade(kind, view.namespace, view.native, `a ${kind} goes to its own engine only`);
   const moved = mappings.find(({ source, target }) => source.namespace !== target.namespace);
   if (moved) return notMade(kind, view.namespace, view.native, `${moved.source.namespace} has another name here`);
   return { stage: 'view', kind, name: `${schema}.${name}`, native: view.native, sql: view.native };
 }
 
 /** Columns as a CREATE TABLE takes them: those that the table computes stand where they stood. */
-function columnClauses({ target, objects }: Mapping): readonly string[] {
-  const own = objects?.engine === 'postgres' ? objects : undefined;
-  const collations = new Map(own?.columns.flatMap(({ name, collation }) => (collation ? [[name, collation] as const] : [])));
-  const clauses = target.columns.map(({ name, native, nullable }) => `${quoted(name)} ${native}${collations.has(name) ? ` COLLATE ${collations.get(name)}` : ''}${nullable ? '' : ' NOT NULL'}`);
+function columnClauses({ target, objects }: Mapping, place: { readonly name: string }): readonly string[] {
+  const own = objects?.engine === 'postgres' ? objects : undefined, told = new Map(own?.columns.map((column) => [column.name, column]));
+  const clauses = target.columns.map(({ name, native, nullable }) => {
+    const { declared = native, collation, notNull = place.name === target.name ? 'NOT NULL' : notNullOf(target.name, name) } = told.get(name) ?? {};
+    return `${quoted(name)} ${declared}${collation ? ` COLLATE ${collation}` : ''}${nullable ? '' : ` ${notNull}`}`;
+  });
   for (const column of computed(target, own)) clauses.splice(column.generated!.position, 0, computedClause(column));
   return clauses;
+}
+
+/** As PostgreSQL 18 names it: else it would be named after the staging table. */
+function notNullOf(table: string, column: string): string {
+  const name = `${table}_${column}_not_null`;
+  return Buffer.byteLength(name) > names.longest ? 'NOT NULL' : `CONSTRAINT ${quoted(name)} NOT NULL`;
 }
 
 function computed(target: Shape, objects: TableObjects | undefined): readonly ColumnObjects[] {
   return objects?.columns.filter(({ name, generated }) => generated && !target.columns.some((column) => column.name === name)) ?? [];
 }
 
-function computedClause({ name, generated, collation }: ColumnObjects): string {
+function computedClause({ name, generated, collation, declared }: ColumnObjects): string {
   const { native, expression, stored, nullable } = generated!;
-  return `${quoted(name)} ${native}${collation ? ` COLLATE ${collation}` : ''} GENERATED ALWAYS AS (${expression}) ${stored ? 'STORED' : 'VIRTUAL'}${nullable ? '' : ' NOT NULL'}`;
+  return `${quoted(name)} ${declared ?? native}${collation ? ` COLLATE ${collation}` : ''} GENERATED ALWAYS AS (${expression}) ${stored ? 'STORED' : 'VIRTUAL'}${nullable ? '' : ' NOT NULL'}`;
 }
 
 /** The table, and the parts that it is divided into. `place`: where its rows go first. */
@@ -142,13 +157,15 @@ export function tableStatements(mapping: Mapping, place: { readonly schema: stri
   const { objects, target, source } = mapping, own = objects?.engine === 'postgres' ? objects : undefined, divided = own?.native.partition !== undefined && place.name === target.name;
   const schemaOf = (schema: string) => (schema === source.schema ? place.schema : schema);
   const suffix = (divided ? ` ${own!.native.partition}` : '') + (own?.native.options ? ` WITH (${own.native.options})` : '');
-  const table = `CREATE ${own?.native.unlogged ? 'UNLOGGED ' : ''}TABLE IF NOT EXISTS ${qualified(place)} (${columnClauses(mapping).join(', ')})${suffix}`;
-  if (!divided) return [table];
+  const table = `CREATE ${own?.native.unlogged ? 'UNLOGGED ' : ''}TABLE IF NOT EXISTS ${qualified(place)} (${columnClauses(mapping, place).join(', ')})${suffix}`;
+  const storage = (own?.others ?? []).filter(({ stage, on }) => stage === 'table' && (divided || (on?.schema === source.schema && on?.name === source.name))).map((other) => madeOf(other, (on) => qualified(partPlace(mapping, on, place))));
+  if (!divided) return [table, ...storage];
   return [table, ...own!.partitions.map((part) => {
     const parent = part.parent ? own!.partitions.find(({ schema, name }) => part.parent === readable(schema, name)) : undefined;
     const over = parent ? qualified({ schema: schemaOf(parent.schema), name: parent.name }) : qualified(place);
-    return `CREATE TABLE IF NOT EXISTS ${qualified({ schema: schemaOf(part.schema), name: part.name })} PARTITION OF ${over} ${part.bound}${part.by ? ` PARTITION BY ${part.by}` : ''}`;
-  })];
+    const suffix = `${part.by ? ` PARTITION BY ${part.by}` : ''}${part.options ? ` WITH (${part.options})` : ''}`;
+    return `CREATE ${part.unlogged ? 'UNLOGGED ' : ''}TABLE IF NOT EXISTS ${qualified({ schema: schemaOf(part.schema), name: part.name })} PARTITION OF ${over} ${part.bound}${suffix}`;
+  }), ...storage];
 }
 
 /** As quote_ident writes it. */
@@ -171,17 +188,25 @@ export async function build(session: Session, hold: Hold, mapping: Mapping | und
   for (const object of objects) {
     try {
       await held(session, hold, signal, async () => {
+        // Two at once on what tables share would be in each other's way, and these are quick.
+        if (object.kind === 'function' || object.stage === 'end' || object.stage === 'last') await session.query("SELECT pg_advisory_xact_lock(hashtext('dsync'), hashtext('needs')); SET LOCAL check_function_bodies = off", signal);
         if (object.sql === undefined || await stands(session, mapping, object, signal)) return;
         await session.query("SELECT set_config('maintenance_work_mem', '256MB', true) FROM pg_settings WHERE name = 'maintenance_work_mem' AND setting::bigint < 262144", signal);
         await session.query(object.sql, signal);
       });
     } catch (error) {
       if (!isRefusal(error)) throw error;
+      if (standsAlready(object, error)) continue;
       const { message, detail } = serverError(error)!;
       findings.push(refusal(object, detail ? `${message} (${detail})` : message, mapping));
     }
   }
   return findings;
+}
+
+/** Of what no other table can have, the server says itself that it stands. */
+function standsAlready({ kind }: PlannedObject, error: unknown): boolean {
+  return ['exclusion constraint', 'check', 'not null', 'foreign key', 'statistics', 'trigger', 'rule', 'policy', 'inheritance'].includes(kind) && ['42710', '42P07'].includes(serverError(error)?.code ?? '');
 }
 
 /** The server said no to this statement, and would to the next try as well. */
@@ -194,20 +219,35 @@ async function stands(session: Session, mapping: Mapping | undefined, { kind, st
   if (stage === 'view') return (await session.query('SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname || \'.\' || c.relname = $1', signal, [name])).length > 0;
   const table = qualified(mapping!.target);
   switch (kind) {
-    case 'index': case 'unique': return (await session.query('SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1::regclass AND c.relname = $2', signal, [table, name])).length > 0;
+    case 'index': case 'unique': case 'index of a partition':
+      return (await session.query('SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relname = $2 AND (i.indrelid = $1::regclass OR i.indrelid IN (SELECT relid FROM pg_partition_tree($1::regclass)))', signal, [table, name])).length > 0;
+    case 'function': return (await session.query('SELECT FROM to_regprocedure($1) f WHERE f IS NOT NULL', signal, [name])).length > 0;
     case 'check': case 'foreign key': return (await session.query('SELECT FROM pg_constraint WHERE conrelid = $1::regclass AND conname = $2', signal, [table, name])).length > 0;
     case 'identity': return (await session.query("SELECT FROM pg_attribute WHERE attrelid = $1::regclass AND attname = $2 AND attidentity <> ''", signal, [table, name])).length > 0;
     default: return false;
   }
 }
 
-/** Takes unique indexes and foreign keys of an interrupted process away. */
+/** Takes away what an interrupted process has made that ties rows together, fires, or forbids: of the table and of its partitions. */
 export async function release(session: Session, hold: Hold, { target }: Mapping, objects: readonly PlannedObject[], signal: AbortSignal): Promise<void> {
-  const names = objects.filter(({ stage }) => stage === 'unique' || stage === 'foreign-key').map(({ name }) => name);
+  const named = (...kinds: readonly string[]) => objects.filter(({ kind, stage }) => kinds.includes(kind) || kinds.includes(stage)).map(({ name }) => name);
+  const all = { ties: named('unique', 'foreign-key'), triggers: named('trigger'), rules: named('rule'), secured: named('row security'), children: named('inheritance') };
   await held(session, hold, signal, async () => {
-    const constraints = await session.query('SELECT conname FROM pg_constraint WHERE conrelid = to_regclass($1) AND conname = ANY ($2)', signal, [qualified(target), names]);
-    for (const [name] of constraints) await session.query(`ALTER TABLE ${qualified(target)} DROP CONSTRAINT ${quoted(name!)} CASCADE`, signal);
-    const indexes = await session.query('SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = to_regclass($1) AND c.relname = ANY ($2)', signal, [qualified(target), names]);
-    for (const [name] of indexes) await session.query(`DROP INDEX ${qualified({ schema: target.schema, name: name! })} CASCADE`, signal);
+    const [[standing]] = await session.query('SELECT to_regclass($1) IS NOT NULL', signal, [qualified(target)]);
+    if (standing === 'f') return;
+    for (const [query, names, statement] of undoing) {
+      if (all[names].length === 0) continue;
+      for (const [table, schema, name] of await session.query(`WITH tree (oid) AS (SELECT $1::regclass UNION SELECT relid FROM pg_partition_tree($1::regclass)) ${query}`, signal, [qualified(target), all[names]])) await session.query(statement(table!, schema!, name!), signal);
+    }
   });
 }
+
+/** Queries for table, schema and name among the names of `$2`, and the statement that undoes what they find. */
+const undoing: readonly (readonly [query: string, names: 'ties' | 'triggers' | 'rules' | 'secured' | 'children', statement: (table: string, schema: string, name: string) => string])[] = [
+  ["SELECT conrelid::regclass, '', conname FROM pg_constraint JOIN tree ON conrelid = tree.oid WHERE conparentid = 0 AND conname = ANY ($2)", 'ties', (table, _, name) => `ALTER TABLE ${table} DROP CONSTRAINT IF EXISTS ${quoted(name)} CASCADE`],
+  ['SELECT indrelid::regclass, nspname, relname FROM pg_index JOIN tree ON indrelid = tree.oid JOIN pg_class c ON c.oid = indexrelid AND NOT relispartition JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = ANY ($2)', 'ties', (_, schema, name) => `DROP INDEX IF EXISTS ${qualified({ schema, name })} CASCADE`],
+  ["SELECT tgrelid::regclass, '', tgname FROM pg_trigger JOIN tree ON tgrelid = tree.oid WHERE NOT tgisinternal AND tgparentid = 0 AND tgname = ANY ($2)", 'triggers', (table, _, name) => `DROP TRIGGER ${quoted(name)} ON ${table}`],
+  ["SELECT ev_class::regclass, '', rulename FROM pg_rewrite JOIN tree ON ev_class = tree.oid WHERE rulename = ANY ($2)", 'rules', (table, _, name) => `DROP RULE ${quoted(name)} ON ${table}`],
+  ["SELECT c.oid::regclass, '', relname FROM pg_class c JOIN tree ON c.oid = tree.oid WHERE (relrowsecurity OR relforcerowsecurity) AND relname = ANY ($2)", 'secured', (table) => `ALTER TABLE ${table} DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY`],
+  ["SELECT inhrelid::regclass, '', inhparent::regclass FROM pg_inherits WHERE inhrelid = $1::regclass AND inhparent::regclass::text = ANY ($2)", 'children', (table, _, parent) => `ALTER TABLE ${table} NO INHERIT ${parent}`],
+];

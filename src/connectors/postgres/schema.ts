@@ -1,4 +1,5 @@
-import type { ColumnObjects, ForeignKeyObject, IdentityObject, IndexObject, OtherObject, PartitionObject, ReferenceAction, SchemaObjects, Shape, TableObjects, ViewObject } from '../../contract.js';
+import type { ColumnObjects, ForeignKeyObject, IdentityObject, IndexObject, PartitionObject, ReferenceAction, SchemaObjects, Shape, TableObjects, ViewObject } from '../../contract.js';
+import { looseQuery, neededObjects, needsQuery, otherObjects, othersQuery } from './others.js';
 import type { Session, TextRow } from './session.js';
 import { qualified, quoted } from './sql.js';
 
@@ -6,13 +7,16 @@ import { qualified, quoted } from './sql.js';
 export async function readObjects(session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<SchemaObjects> {
   const names = shapes.map((shape) => qualified(shape));
   const ask = async (sql: string) => grouped(await session.query(sql, signal, [names]));
-  const [tables, columns, indexes, constraints, partitions, others] = [
-    await ask(tablesQuery), await ask(columnsQuery), await ask(indexesQuery), await ask(constraintsQuery), await ask(partitionsQuery), await ask(othersQuery),
+  const [tables, columns, indexes, constraints, partitions, others, needs] = [
+    await ask(tablesQuery), await ask(columnsQuery), await ask(indexesQuery), await ask(constraintsQuery), await ask(partitionsQuery), await ask(chosen + othersQuery), await ask(`WITH RECURSIVE${chosen.slice('WITH'.length)}${needsQuery}`),
   ];
   return {
     tables: shapes.map((shape, i) => {
       const of = (groups: ReadonlyMap<string, TextRow[]>) => groups.get(names[i]) ?? [];
-      return tableObjects(shape, of(tables)[0], of(columns), of(indexes), of(constraints), of(partitions), of(others));
+      return {
+        ...tableObjects(shape, of(tables)[0], of(columns), of(indexes), of(constraints), of(partitions)),
+        others: otherObjects(of(others)), needs: neededObjects(of(needs)),
+      };
     }),
     views: await readViews(session, signal),
   };
@@ -22,7 +26,7 @@ export async function readObjects(session: Session, shapes: readonly Shape[], si
 const chosen = `WITH chosen (name, oid) AS (SELECT name, to_regclass(name) FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL)`;
 
 const tablesQuery = `${chosen}
-  SELECT t.name, obj_description(c.oid, 'pg_class'), c.relpersistence, CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END, array_to_string(c.reloptions, ', ')
+  SELECT t.name, obj_description(c.oid, 'pg_class'), c.relpersistence, CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END, (SELECT string_agg(o, ', ') FROM (SELECT unnest(c.reloptions) UNION ALL SELECT 'toast.' || unnest(x.reloptions) FROM pg_class x WHERE x.oid = c.reltoastrelid) r (o))
   FROM chosen t JOIN pg_class c ON c.oid = t.oid`;
 
 const columnsQuery = `${chosen}
@@ -32,7 +36,10 @@ const columnsQuery = `${chosen}
     (SELECT count(*) - 1 FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum BETWEEN 1 AND a.attnum AND NOT b.attisdropped),
     n.nspname, q.relname, format('AS %s INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s%s', format_type(s.seqtypid, NULL), s.seqincrement, s.seqmin, s.seqmax, s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' END),
     s.seqincrement, o.oid IS NOT NULL,
-    CASE WHEN has_sequence_privilege(q.oid, 'SELECT, USAGE') THEN coalesce(pg_sequence_last_value(q.oid) + s.seqincrement, s.seqstart) END
+    CASE WHEN has_sequence_privilege(q.oid, 'SELECT, USAGE') THEN coalesce(pg_sequence_last_value(q.oid) + s.seqincrement, s.seqstart) END,
+    CASE WHEN y.typtype = 'd' THEN format_type(a.atttypid, a.atttypmod) END,
+    (SELECT 'CONSTRAINT ' || quote_ident(k.conname) || ' NOT NULL' || CASE WHEN k.connoinherit THEN ' NO INHERIT' ELSE '' END FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+      WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND k.convalidated AND k.conislocal AND (k.connoinherit OR k.conname <> left(c.relname || '_' || a.attname, 54) || '_not_null'))
   FROM chosen t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
   JOIN pg_type y ON y.oid = a.atttypid
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -45,7 +52,8 @@ const columnsQuery = `${chosen}
   ORDER BY t.name, a.attnum`;
 
 const indexesQuery = `${chosen}
-  SELECT t.name, c.relname, i.indisunique, i.indisprimary, k.conname IS NOT NULL, coalesce(k.contype, ''), m.amname, pg_get_indexdef(i.indexrelid), pg_get_constraintdef(k.oid), pg_get_expr(i.indpred, i.indrelid),
+  SELECT t.name, c.relname, i.indisunique, i.indisprimary, k.conname IS NOT NULL, coalesce(k.contype, ''), m.amname, pg_get_indexdef(i.indexrelid),
+    CASE WHEN c.reloptions IS NULL OR k.contype = 'x' THEN pg_get_constraintdef(k.oid) ELSE regexp_replace(pg_get_constraintdef(k.oid), '( DEFERRABLE( INITIALLY DEFERRED)?)?$', ' WITH (' || array_to_string(c.reloptions, ', ') || ')\\1') END, pg_get_expr(i.indpred, i.indrelid),
     (SELECT json_agg(json_build_array(a.attname, pg_get_indexdef(i.indexrelid, p, false), coalesce(pg_index_column_has_property(i.indexrelid, p, 'desc'), false)) ORDER BY p)
       FROM generate_series(1, i.indnkeyatts) p LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = (i.indkey::int2[])[p - 1] AND a.attnum > 0),
     (SELECT json_agg(a.attname ORDER BY p) FROM generate_series(i.indnkeyatts + 1, i.indnatts) p JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = (i.indkey::int2[])[p - 1]), i.indisvalid
@@ -65,23 +73,13 @@ const constraintsQuery = `${chosen}
 
 const partitionsQuery = `${chosen}
   SELECT t.name, n.nspname, c.relname, pg_get_expr(c.relpartbound, c.oid), CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END,
-    CASE WHEN p.parentrelid <> t.oid THEN (SELECT quote_ident(pn.nspname) || '.' || quote_ident(pc.relname) FROM pg_class pc JOIN pg_namespace pn ON pn.oid = pc.relnamespace WHERE pc.oid = p.parentrelid) END
+    CASE WHEN p.parentrelid <> t.oid THEN (SELECT quote_ident(pn.nspname) || '.' || quote_ident(pc.relname) FROM pg_class pc JOIN pg_namespace pn ON pn.oid = pc.relnamespace WHERE pc.oid = p.parentrelid) END,
+    c.relpersistence, (SELECT string_agg(o, ', ') FROM (SELECT unnest(c.reloptions) UNION ALL SELECT 'toast.' || unnest(x.reloptions) FROM pg_class x WHERE x.oid = c.reltoastrelid) r (o))
   FROM chosen t JOIN pg_class root ON root.oid = t.oid AND root.relkind = 'p' CROSS JOIN LATERAL pg_partition_tree(t.oid) p
   JOIN pg_class c ON c.oid = p.relid JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE p.relid <> t.oid ORDER BY t.name, p.level, c.relname COLLATE "C"`;
 
-const othersQuery = `${chosen}
-  SELECT t.name, 'trigger', g.tgname, pg_get_triggerdef(g.oid) FROM chosen t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal
-  UNION ALL SELECT t.name, 'rule', r.rulename, pg_get_ruledef(r.oid) FROM chosen t JOIN pg_rewrite r ON r.ev_class = t.oid
-  UNION ALL SELECT t.name, 'policy', p.polname, concat_ws(' ', 'CREATE POLICY', quote_ident(p.polname), 'ON', t.name, 'USING (' || pg_get_expr(p.polqual, p.polrelid) || ')', 'WITH CHECK (' || pg_get_expr(p.polwithcheck, p.polrelid) || ')') FROM chosen t JOIN pg_policy p ON p.polrelid = t.oid
-  UNION ALL SELECT t.name, 'row security', c.relname, 'ALTER TABLE ' || t.name || ' ENABLE ROW LEVEL SECURITY' FROM chosen t JOIN pg_class c ON c.oid = t.oid AND c.relrowsecurity
-  UNION ALL SELECT t.name, 'statistics', s.stxname, pg_get_statisticsobjdef(s.oid) FROM chosen t JOIN pg_statistic_ext s ON s.stxrelid = t.oid
-  UNION ALL SELECT t.name, 'parent table', i.inhparent::regclass::text, 'ALTER TABLE ' || t.name || ' INHERIT ' || i.inhparent::regclass FROM chosen t JOIN pg_inherits i ON i.inhrelid = t.oid
-  UNION ALL SELECT t.name, 'index of a partition', c.relname, pg_get_indexdef(x.indexrelid) FROM chosen t JOIN pg_class root ON root.oid = t.oid AND root.relkind = 'p'
-    CROSS JOIN LATERAL pg_partition_tree(t.oid) p JOIN pg_index x ON x.indrelid = p.relid AND p.relid <> t.oid JOIN pg_class c ON c.oid = x.indexrelid AND NOT c.relispartition
-  ORDER BY 1, 2, 3`;
-
-function tableObjects(shape: Shape, table: TextRow | undefined, columns: readonly TextRow[], indexes: readonly TextRow[], constraints: readonly TextRow[], partitions: readonly TextRow[], others: readonly TextRow[]): TableObjects {
+function tableObjects(shape: Shape, table: TextRow | undefined, columns: readonly TextRow[], indexes: readonly TextRow[], constraints: readonly TextRow[], partitions: readonly TextRow[]): Omit<TableObjects, 'others'> {
   const [, comment, persistence, partition, options] = table ?? [];
   const primary = indexes.find((index) => index[3] === 't');
   return {
@@ -94,20 +92,17 @@ function tableObjects(shape: Shape, table: TextRow | undefined, columns: readonl
       ...(primary && { primaryKey: `CONSTRAINT ${quoted(primary[1]!)} ${primary[8]}` }), ...(partition && { partition: `PARTITION BY ${partition}` }),
       ...(persistence === 'u' && { unlogged: 'UNLOGGED' }), ...(options && { options }),
     },
-    partitions: partitions.map(([, schema, name, bound, by, parent]): PartitionObject => ({ schema: schema!, name: name!, bound: bound!, ...(by && { by }), ...(parent && { parent }) })),
-    others: [
-      ...indexes.filter((index) => index[5] === 'x').map((index): OtherObject => ({ kind: 'exclusion constraint', name: index[1]!, native: added(shape, index[1]!, index[8]!) })),
-      ...indexes.filter((index) => index[12] !== 't').map((index): OtherObject => ({ kind: 'invalid index', name: index[1]!, native: index[7]! })),
-      ...others.map(([, kind, name, native]): OtherObject => ({ kind: kind!, name: name!, native: native! })),
-    ],
+    partitions: partitions.map(([, schema, name, bound, by, parent, persistence, options]): PartitionObject => ({
+      schema: schema!, name: name!, bound: bound!, ...(by && { by }), ...(parent && { parent }), ...(persistence === 'u' && { unlogged: true }), ...(options && { options }),
+    })),
   };
 }
 
 function columnObjects(row: TextRow): ColumnObjects {
-  const [, name, comment, expression, generated, , collation, native, notNull, position] = row, identity = identityOf(row);
+  const [, name, comment, expression, generated, , collation, native, nullable, position] = row, identity = identityOf(row), [declared, notNull] = row.slice(16);
   return {
-    name: name!, ...(comment && { comment }), ...(collation && { collation }), ...(identity && { identity }),
-    ...(expression !== null && (generated === '' ? { default: expression } : { generated: { expression, stored: generated === 's', native: native!, nullable: notNull !== 't', position: Number(position) } })),
+    name: name!, ...(comment && { comment }), ...(declared && { declared }), ...(notNull && { notNull }), ...(collation && { collation }), ...(identity && { identity }),
+    ...(expression !== null && (generated === '' ? { default: expression } : { generated: { expression, stored: generated === 's', native: native!, nullable: nullable !== 't', position: Number(position) } })),
   };
 }
 
@@ -141,7 +136,7 @@ function foreignKey([, name, , definition, , references, columns, referred, upda
   const suffix = [match === 'f' && 'MATCH FULL', deferrable === 't' && `DEFERRABLE${deferred === 't' ? ' INITIALLY DEFERRED' : ''}`, validated === 'f' && 'NOT VALID'].filter(Boolean).join(' ');
   return {
     name: name!, columns: JSON.parse(columns!) as string[], references: { namespace: references!, columns: JSON.parse(referred!) as string[] },
-    onUpdate: actions[update!], onDelete: actions[remove!], ...(suffix && { suffix }), native: added(shape, name!, definition!),
+    onUpdate: actions[update!], onDelete: actions[remove!], ...(suffix && { suffix }), definition: definition!, native: added(shape, name!, definition!),
   };
 }
 
@@ -149,20 +144,26 @@ function added(shape: Shape, name: string, definition: string): string {
   return `ALTER TABLE ${qualified(shape)} ADD CONSTRAINT ${quoted(name)} ${definition}`;
 }
 
-/** Those of users, in the order in which they were made: a view comes after what it reads. */
+/** Those of users, in the order in which they were made: a view comes after what it reads. Then sequences that nothing uses. */
 async function readViews(session: Session, signal: AbortSignal): Promise<readonly ViewObject[]> {
   const rows = await session.query(`
-    SELECT n.nspname, c.relname, c.relkind, pg_get_viewdef(c.oid), array_to_string(c.reloptions, ', ') FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    SELECT n.nspname, c.relname, c.relkind, pg_get_viewdef(c.oid), array_to_string(c.reloptions, ', '), concat_ws('; ', '',
+      (SELECT string_agg(pg_get_indexdef(i.indexrelid), '; ') FROM pg_index i WHERE i.indrelid = c.oid),
+      'COMMENT ON ' || CASE c.relkind WHEN 'm' THEN 'MATERIALIZED ' ELSE '' END || 'VIEW ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' IS ' || quote_literal(obj_description(c.oid, 'pg_class')),
+      (SELECT string_agg('COMMENT ON COLUMN ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || '.' || quote_ident(a.attname) || ' IS ' || quote_literal(col_description(c.oid, a.attnum)), '; ') FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0))
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('v', 'm') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '_dsync')
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
     ORDER BY c.oid`, signal);
-  return rows.map(([schema, name, kind, definition, options]) => {
+  const views = rows.map(([schema, name, kind, definition, options, more]) => {
     const materialized = kind === 'm', query = definition!.trim().replace(/;$/, '');
     return {
       namespace: `${schema}.${name}`, schema: schema!, name: name!, engine: 'postgres', materialized, definition: query,
-      native: `CREATE ${materialized ? 'MATERIALIZED ' : ''}VIEW ${qualified({ schema: schema!, name: name! })}${options ? ` WITH (${options})` : ''} AS ${query}`,
+      native: `CREATE ${materialized ? 'MATERIALIZED ' : ''}VIEW ${qualified({ schema: schema!, name: name! })}${options ? ` WITH (${options})` : ''} AS ${query}${more}`,
     };
   });
+  const loose = await session.query(looseQuery, signal);
+  return [...views, ...loose.map(([namespace, schema, name, kind, native]) => ({ kind: kind!, namespace: namespace!, schema: schema!, name: name!, engine: 'postgres', materialized: false, definition: native!, native: native! }))];
 }
 
 function grouped(rows: readonly TextRow[]): ReadonlyMap<string, TextRow[]> {

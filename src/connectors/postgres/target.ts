@@ -23,7 +23,7 @@ export async function adapt(session: Session, whole: Shape, target: Target, sign
   const standing = await findTable(session, { schema, name }, signal);
   if (standing) return fitted(whole, standing);
   const source = objects ? withoutComputed(whole, objects) : whole;
-  return { ...planned(source, { schema, name }, await placesFor(session, source, signal)), ...(objects && { objects }) };
+  return { ...planned(source, { schema, name }, await placesFor(session, source, signal, objects)), ...(objects && { objects }) };
 }
 
 /** The columns that the new table computes as the source does are not sent; a key's are, or no row could be found again. */
@@ -91,16 +91,16 @@ function misfit(source: Shape, target: string, problems: readonly string[]): Dsy
 }
 
 /** For a PostgreSQL source its own types, as far as they are known here; else by their meaning. */
-async function placesFor(session: Session, source: Shape, signal: AbortSignal): Promise<readonly Place[]> {
+async function placesFor(session: Session, source: Shape, signal: AbortSignal, objects?: TableObjects): Promise<readonly Place[]> {
   const columns = session.versionNumber < 150_000 ? source.columns.map(withoutOddScale) : source.columns;
   if (source.engine !== 'postgres') return columns.map(placeFor);
   const known = await knownTypes(session, columns, signal);
-  const enums = columns.filter(({ type }) => type.kind === 'enum').map(({ native }) => native);
+  const enums = columns.filter(({ type }) => type.kind === 'enum').map(({ native }) => native), needed = new Set(objects?.needs?.map(({ name }) => name));
   return columns.map((column) => {
     const here = known.get(column.native)!;
     if (column.type.kind === 'enum') return enumPlace(column, here);
-    const ofEnum = enums.includes(column.native.replace(/(\[\])+$/, ''));
-    if (here.known || ofEnum) return { native: column.native, type: column.type, fidelity: { level: 'exact' } };
+    const element = column.native.replace(/(\[\])+$/, '');
+    if (here.known || enums.includes(element) || needed.has(element)) return { native: column.native, type: column.type, fidelity: { level: 'exact' } };
     const place = placeFor(column);
     if (here.elsewhere) return { native: here.elsewhere, type: column.type, fidelity: { level: 'exact' } };
     if (!('refused' in place)) return place;

@@ -105,7 +105,7 @@ export function hasOwnUnique(mapping: Mapping): boolean {
 }
 
 export function planView(view: ViewObject, target: Target, mappings: readonly Mapping[]): PlannedObject {
-  if (view.engine !== 'sqlite') return notMade('view', view.namespace, view.native, 'a view goes to its own engine only');
+  if (view.engine !== 'sqlite') return notMade(view.kind ?? 'view', view.namespace, view.native, `a ${view.kind ?? 'view'} goes to its own engine only`);
   const moved = mappings.find(({ source, target: to }) => source.name !== to.name);
   return moved ? notMade('view', view.name, view.native, `${moved.source.name} has another name here`) : { stage: 'view', kind: 'view', name: target.name, native: view.native, sql: view.native };
 }

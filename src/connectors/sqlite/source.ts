@@ -3,6 +3,7 @@ import { selects } from '../../source/selection.js';
 import { readTable, shapeOf, tableNames } from './catalogue.js';
 import { checkSource } from './check.js';
 import { readObjects } from './schema.js';
+import { sequences } from './sequences.js';
 import { identityOf, type Session } from './session.js';
 import { snapshot } from './snapshot.js';
 
@@ -14,6 +15,7 @@ export function source(session: Session, options: OpenOptions): Source {
     check: async (): Promise<readonly Finding[]> => checkSource(session),
     shapes: async (selection) => tableNames(session).filter(selects(selection)).sort().map((name) => shapeOf(session, readTable(session, name)!)),
     objects: async (shapes) => readObjects(session, shapes),
+    sequences: async (shapes) => sequences(session, shapes),
     // SQLite and MongoDB keep the type of each value, which lines of text don't.
     formats: ({ target }) => (target.engine === 'sqlite' || target.engine === 'mongodb' ? ['values'] : ['delimited', 'values']),
     snapshot: async () => snapshot(session.file, options),
