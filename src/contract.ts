@@ -712,6 +712,8 @@ export interface Destination extends AsyncDisposable {
    * `objects`: what a table that is made gets besides; columns that it computes by itself are then left out of the mapping.
    */
   adapt(source: Shape, target: Target, signal: AbortSignal, objects?: TableObjects): Promise<Mapping>;
+  /** The mappings with columns whose types its foreign keys can tie together; absent where those of any types can be. Looks at nothing. */
+  tied?(mappings: readonly Mapping[]): readonly Mapping[];
   /** Does the target hold any row? */
   holdsRows(target: Shape, signal: AbortSignal): Promise<boolean>;
   /** Formats that `write` takes for this mapping, best first. */

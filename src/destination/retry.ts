@@ -36,7 +36,7 @@ export function withRetry(destination: Destination, emit: Emit, patience = patie
     identity: (signal) => again(() => destination.identity(signal), signal),
     check: (mappings, signal) => again(() => destination.check(mappings, signal), signal),
     adapt: (source, target, signal, objects) => again(() => destination.adapt(source, target, signal, objects), signal),
-    names: destination.names, objects: destination.objects, view: destination.view, createStatements: destination.createStatements,
+    names: destination.names, ...(destination.tied && { tied: destination.tied }), objects: destination.objects, view: destination.view, createStatements: destination.createStatements,
     ...(destination.build && { build: (run, mapping, objects, signal) => again(() => destination.build!(run, mapping, objects, signal), signal) }),
     ...(destination.release && { release: (run, mapping, objects, signal) => again(() => destination.release!(run, mapping, objects, signal), signal) }),
     ...(destination.standing && { standing: (shapes, signal) => again(() => destination.standing!(shapes, signal), signal) }),

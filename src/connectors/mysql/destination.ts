@@ -16,6 +16,7 @@ import { connect, name, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
 import { dropStaging, fenced, prepareTable, swapIn, targetName } from './tables.js';
 import { adapt, readOffer } from './target.js';
+import { tieColumns } from './ties.js';
 import { writing } from './write.js';
 
 /** The database that holds dsync's progress where the URL names none. */
@@ -43,6 +44,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     check: (mappings, signal) => using(signal, (session) => checkDestination(session, mappings, signal)),
     adapt: (source, target, signal, objects) => using(signal, (session) => adapt(source, target, schemaOf(target.schema, address), offer, session, signal, objects)),
     names,
+    tied: tieColumns,
     objects: (mapping) => planObjects(mapping, offer),
     view: (view, target, mappings) => planView(view, target, mappings, offer),
     createStatements: (mapping) => [createStatement(targetName(mapping.target), mapping, offer)],
