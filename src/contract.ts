@@ -777,6 +777,8 @@ export interface Destination extends AsyncDisposable {
   adapt(source: Shape, target: Target, signal: AbortSignal, objects?: TableObjects): Promise<Mapping>;
   /** What a column of this type, in the engine's own spelling, holds, and how the catalogue spells it; undefined for one that is not known. Asks nobody. */
   typeOf?(spelling: string): Pick<Column, 'type' | 'native'> | undefined;
+  /** The mappings with columns whose types its foreign keys can tie together; absent where those of any types can be. Looks at nothing. */
+  tied?(mappings: readonly Mapping[]): readonly Mapping[];
   /** Does the target hold any row? */
   holdsRows(target: Shape, signal: AbortSignal): Promise<boolean>;
   /** Formats that `write` takes for this mapping, best first. */

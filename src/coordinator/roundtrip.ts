@@ -71,7 +71,7 @@ export async function roundtrip(config: RunConfig, ports: Ports, sample: number)
     try {
       const tried: TableTried[] = [];
       for (const [shape, target] of targetsOf(shapes, config.namespaces, source, destination)) {
-        const table = await trialTable(shape, target, { destination, there, schema: scratch.schema, signal });
+        const table = await trialTable(shape, target, { destination, there, schema: scratch.schema, name: `tried_${tried.length}`, signal });
         tried.push(await tryTable(table, { run: name, source, there, reader, snapshot, signal, sample, where: where(shape.namespace) }));
       }
       return {
@@ -102,16 +102,16 @@ interface Trial {
   readonly untried: RoundtripReport['untried'];
 }
 
-interface Places { readonly destination: Destination; readonly there: Destination; readonly schema: string | undefined; readonly signal: AbortSignal }
+interface Places { readonly destination: Destination; readonly there: Destination; readonly schema: string | undefined; readonly name: string; readonly signal: AbortSignal }
 
-async function trialTable(shape: Shape, target: Target, { destination, there, schema, signal }: Places): Promise<Trial> {
+async function trialTable(shape: Shape, target: Target, { destination, there, schema, name, signal }: Places): Promise<Trial> {
   const real = settled(await destination.adapt(shape, target, signal)), numbered = !shape.columns.some(({ type }) => type.kind === 'document');
   const toMake = (i: number) => !real.existed && shape.engine === 'postgres' && real.target.engine === 'postgres' && real.source.columns[i].type.kind === 'enum';
   const places = [...real.source.columns.keys()].filter((i) => !toMake(i));
   const free = (column: Column): Column => ({ ...column, nullable: numbered });
   const number: Column = { name: idName, type: { kind: 'int', bits: 32, signed: true }, native: shape.engine === 'postgres' ? 'integer' : 'int', nullable: false };
   const columns = [...(numbered ? [number] : []), ...places.map((i) => free(real.source.columns[i]))];
-  const own = await there.adapt({ ...shape, columns, key: [0] }, { ...(schema !== undefined && { schema }), name: 'tried' }, signal);
+  const own = await there.adapt({ ...shape, columns, key: [0] }, { ...(schema !== undefined && { schema }), name }, signal);
   const kept = numbered ? [own.target.columns[0], ...places.map((i) => free(real.target.columns[i]))] : own.target.columns;
   return {
     real, places, numbered, mapping: { ...own, target: { ...own.target, columns: kept }, fidelity: columns.map(() => ({ level: 'exact' })) },
@@ -128,7 +128,7 @@ async function tryTable(trial: Trial, ends: Ends): Promise<TableTried> {
   const columns = places.map((i): ColumnTried => ({
     namespace: real.source.namespace, column: real.source.columns[i].name, from: real.source.columns[i].native, to: real.target.columns[i].native, ...real.fidelity[i], extremes: fresh(), rows: fresh(),
   }));
-  const extremes = numbered ? columns.flatMap((_, i) => extremesOf(real.source.columns[places[i]].type, real.source.engine).map((value) => alone(columns.length, i, value))) : [];
+  const extremes = numbered ? columns.flatMap((_, i) => extremesOf(real.source.columns[places[i]], real.source.engine).map((value) => alone(columns.length, i, value))) : [];
   await round(trial, ends, extremes, columns.map((column) => column.extremes));
   let rows = 0;
   for await (const some of sampleOf(trial, ends)) {

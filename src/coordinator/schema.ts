@@ -28,7 +28,7 @@ export async function adaptTables(config: Ways, source: Source, destination: Des
   const adapted = await apart(await adaptAll(targets, destination, signal, config.schema === 'create' ? objects : undefined), targets, objects, destination, signal);
   if (config.schema === 'check') return { mappings: adapted.mappings, findings: await checked(adapted.mappings, objects, destination, signal), views: [] };
   const { mappings: named, renamed } = destination.names ? nameObjects(adapted.mappings, destination.names) : { mappings: adapted.mappings, renamed: [] };
-  const mappings = resolveReferences(named);
+  const resolved = resolveReferences(named), mappings = destination.tied?.(resolved) ?? resolved;
   const views = viewsOf(config, source, destination, read, mappings);
   return {
     mappings, views,

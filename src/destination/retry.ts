@@ -37,7 +37,7 @@ export function withRetry(destination: Destination, emit: Emit, patience = patie
     check: (mappings, signal) => again(() => destination.check(mappings, signal), signal),
     adapt: (source, target, signal, objects) => again(() => destination.adapt(source, target, signal, objects), signal),
     ...(destination.typeOf && { typeOf: (spelling) => destination.typeOf!(spelling) }),
-    names: destination.names, objects: destination.objects, view: destination.view, createStatements: destination.createStatements,
+    names: destination.names, ...(destination.tied && { tied: destination.tied }), objects: destination.objects, view: destination.view, createStatements: destination.createStatements,
     ...(destination.build && { build: (run, mapping, objects, signal) => again(() => destination.build!(run, mapping, objects, signal), signal) }),
     ...(destination.release && { release: (run, mapping, objects, signal) => again(() => destination.release!(run, mapping, objects, signal), signal) }),
     ...(destination.standing && { standing: (shapes, signal) => again(() => destination.standing!(shapes, signal), signal) }),

@@ -1,6 +1,6 @@
 import type { CheckObject, ForeignKeyObject, IndexObject, IndexPart, Mapping, OtherObject, PlannedObject, Shape, TableObjects } from '../contract.js';
 import { translateDefault, type Default } from './defaults.js';
-import { dialectOf, nameIn, parseExpression, renderExpression, type Dialect } from './expression.js';
+import { dialectOf, nameIn, parseExpression, renderExpression, type Dialect, type Expression } from './expression.js';
 
 /** What a destination can make of another engine's objects. */
 export interface Skills {
@@ -14,6 +14,8 @@ export interface Skills {
   readonly descending: boolean;
   /** How a column stands in an index, its direction apart; undefined where it can't. */
   readonly part: (mapping: Mapping, position: number, index: IndexObject) => { readonly sql: string; readonly note?: string } | undefined;
+  /** How an expression stands in an index; absent where it stands as it is. */
+  readonly expression?: (mapping: Mapping, sql: string, unique: boolean) => { readonly sql: string; readonly note?: string };
   /** A full-text index; undefined where there is none. */
   readonly fullText?: (mapping: Mapping, index: IndexObject, columns: readonly string[]) => PlannedObject;
 }
@@ -60,20 +62,32 @@ export function isKey({ source }: Mapping, index: IndexObject): boolean {
 }
 
 export function plannedIndexes(mapping: Mapping, objects: TableObjects, skills: Skills): readonly PlannedObject[] {
-  return objects.indexes.filter((index) => !isKey(mapping, index)).map((index) => plannedIndex(mapping, index, skills));
+  return objects.indexes.map((index) => (isKey(mapping, index) ? madeAsKey(index) : plannedIndex(mapping, index, skills)));
 }
 
-function plannedIndex(mapping: Mapping, index: IndexObject, skills: Skills): PlannedObject {
+function madeAsKey({ name, native }: IndexObject): PlannedObject {
+  return { stage: 'table', kind: 'unique', name, native, note: 'it is the primary key' };
+}
+
+/** Where MySQL has a long text unique by its SHA-256, the text itself is meant. */
+function unhashed(part: IndexPart): IndexPart {
+  const column = part.column === undefined ? /^sha2\(`((?:[^`]|``)+)`,\s*256\)$/i.exec(part.expression!)?.[1] : undefined;
+  return column === undefined ? part : { column: column.replaceAll('``', '`') };
+}
+
+function plannedIndex(mapping: Mapping, given: IndexObject, skills: Skills): PlannedObject {
+  const index = given.unique && dialectOf(mapping.source.engine) === 'mysql' ? { ...given, parts: given.parts.map(unhashed) } : given;
   const kind = index.unique ? 'unique' : 'index', refused = (note: string) => notMade(kind, index.name, index.native, note);
   if (index.method === 'fulltext') return fullText(mapping, index, skills) ?? refused('there is no full-text index');
-  if (index.method !== 'btree' && index.method !== 'hash') return refused(`there is no index of kind ${index.method}`);
-  const from = dialectOf(mapping.source.engine)!, columnOf = columnNames(mapping), conditionOf = comparable(mapping), notes: string[] = [];
-  const parts = index.parts.map((part) => partOf(mapping, index, part, from, skills, notes));
+  if (!['btree', 'hash', 'brin'].includes(index.method)) return refused(`there is no index of kind ${index.method}`);
+  const columnOf = columnNames(mapping), notes: string[] = [];
+  if (index.method === 'brin') notes.push('it holds each row, not ranges of blocks');
+  const parts = index.parts.map((part) => partOf(mapping, index, part, skills, notes));
   const missing = parts.findIndex((part) => part === undefined);
   if (missing >= 0) return refused(`${index.parts[missing].column ?? index.parts[missing].expression} can't be indexed`);
   let where = '';
   if (index.where !== undefined) {
-    const condition = translated(index.where, from, skills.dialect, conditionOf);
+    const condition = translated(mapping, index.where, skills.dialect);
     if (skills.partial && condition !== undefined) where = ` WHERE ${condition}`;
     else if (index.unique) return refused(skills.partial ? 'its condition is an expression of the source\'s own' : 'there is no unique index over a part of the rows');
     else notes.push('it holds all rows, not those of its condition only');
@@ -93,12 +107,14 @@ function fullText(mapping: Mapping, index: IndexObject, skills: Skills): Planned
   return columns.every((column) => column !== undefined) ? skills.fullText?.(mapping, index, columns as readonly string[]) : undefined;
 }
 
-function partOf(mapping: Mapping, index: IndexObject, part: IndexPart, from: Dialect, skills: Skills, notes: string[]): string | undefined {
+function partOf(mapping: Mapping, index: IndexObject, part: IndexPart, skills: Skills, notes: string[]): string | undefined {
   const direction = part.descending && skills.descending ? ' DESC' : '';
   if (part.descending && !skills.descending) notes.push('it is kept in ascending order');
   if (part.column === undefined) {
-    const expression = skills.expressions ? translated(part.expression!, from, skills.dialect, comparable(mapping)) : undefined;
-    return expression && `(${expression})${direction}`;
+    const expression = skills.expressions ? translated(mapping, part.expression!, skills.dialect) : undefined;
+    const placed = expression === undefined ? undefined : skills.expression?.(mapping, expression, index.unique) ?? { sql: expression };
+    if (placed?.note) notes.push(placed.note);
+    return placed && `(${placed.sql})${direction}`;
   }
   const position = mapping.source.columns.findIndex(({ name }) => name.toLowerCase() === part.column!.toLowerCase());
   if (position < 0) return undefined;
@@ -126,7 +142,7 @@ export function plannedForeignKey(mapping: Mapping, key: ForeignKeyObject, { dia
 }
 
 export function plannedCheck(mapping: Mapping, check: CheckObject, { dialect, table }: Pick<Skills, 'dialect' | 'table'>): PlannedObject {
-  const condition = translated(check.expression, dialectOf(mapping.source.engine)!, dialect, comparable(mapping));
+  const condition = translated(mapping, check.expression, dialect);
   if (condition === undefined) return notMade('check', check.name, check.native, 'its condition is an expression of the source\'s own');
   const clause = `CONSTRAINT ${nameIn(dialect, check.name)} CHECK ${condition.startsWith('(') ? condition : `(${condition})`}`;
   return { stage: 'check', kind: 'check', name: check.name, native: check.native, sql: dialect === 'sqlite' ? clause : `ALTER TABLE ${table(mapping.target)} ADD ${clause}` };
@@ -191,7 +207,22 @@ function comparable(mapping: Mapping): (name: string) => string | undefined {
   };
 }
 
-function translated(text: string, from: Dialect, to: Dialect, columnOf: (name: string) => string | undefined): string | undefined {
-  const expression = parseExpression(text, from);
-  return expression && renderExpression(expression, to, columnOf);
+function translated(mapping: Mapping, text: string, to: Dialect): string | undefined {
+  const expression = parseExpression(text, dialectOf(mapping.source.engine)!);
+  return expression && renderExpression(to === 'postgres' ? withTruths(mapping, expression) : expression, to, comparable(mapping));
+}
+
+/** PostgreSQL compares booleans with no numbers. */
+function withTruths(mapping: Mapping, expression: Expression): Expression {
+  if (expression.kind !== 'operation') return expression;
+  const args = expression.args.map((one) => withTruths(mapping, one));
+  return { ...expression, args: args.some((one) => isBoolean(mapping, one)) ? args.map(truthOf) : args };
+}
+
+function isBoolean({ source, target }: Mapping, one: Expression): boolean {
+  return one.kind === 'column' && target.columns[source.columns.findIndex(({ name }) => name.toLowerCase() === one.name.toLowerCase())]?.type.kind === 'bool';
+}
+
+function truthOf(one: Expression): Expression {
+  return one.kind === 'number' && ['0', '1'].includes(one.value) ? { kind: 'boolean', value: one.value === '1' } : one;
 }

@@ -1,17 +1,17 @@
-import type { LogicalType, Value } from '../contract.js';
+import type { Column, LogicalType, Value } from '../contract.js';
 
 const longest = 1000;
 
-/** Values at the edges of a column's type that its engine can hold, in normal form. None for types that only the engine itself can spell. */
-export function extremesOf(type: LogicalType, engine: string): readonly Exclude<Value, null>[] {
+/** Values at the edges of a column's type that the column itself can hold, in normal form. None for types that only the engine itself can spell. */
+export function extremesOf({ type, native }: Pick<Column, 'type' | 'native'>, engine: string): readonly Exclude<Value, null>[] {
   const isPostgres = engine === 'postgres', isMysql = engine === 'mysql' || engine === 'mariadb';
   switch (type.kind) {
     case 'bool': return [true, false];
-    case 'int': return integers(type.bits, type.signed);
+    case 'int': return isMysql && /^year/i.test(native) ? [0, 1901, 2155] : integers(type.bits, type.signed);
     case 'decimal': return [...decimals(type), ...(isPostgres ? ['NaN', ...(type.precision === undefined ? ['Infinity', '-Infinity'] : [])] : [])];
     case 'float': return [...(type.bits === 32 ? [0.1, 3.4028234663852886e38, 1.401298464324817e-45].map(Math.fround) : [0.1, 0.30000000000000004, 1.7976931348623157e308, 5e-324]), 0, -0, ...(isMysql ? [] : [Infinity, -Infinity]), ...(isPostgres ? [NaN] : [])];
-    case 'text': return texts(type.maxLength, isPostgres).map((text) => (type.padded ? text.trimEnd() : text));
-    case 'bytes': return [Buffer.alloc(0), Buffer.from(Array.from({ length: 256 }, (_, i) => i)).subarray(0, type.maxLength ?? 256)];
+    case 'text': return texts(type.maxLength, isPostgres, isMysql ? wideIn(native) : '😀').map((text) => (type.padded ? text.trimEnd() : text));
+    case 'bytes': return [...(isMysql && /^binary/i.test(native) ? [] : [Buffer.alloc(0)]), Buffer.from(Array.from({ length: 256 }, (_, i) => i)).subarray(0, type.maxLength ?? 256)];
     case 'date': return days(engine);
     case 'time': return ['00:00:00', `23:59:59${nines(type.fraction)}`, ...(isPostgres ? ['24:00:00'] : []), ...(isMysql ? ['-838:59:59', '838:59:59'] : [])];
     case 'timestamp': return [...days(engine).map((day) => atMidnight(day)), `2024-02-29 23:59:59${nines(type.fraction)}`];
@@ -39,9 +39,15 @@ function decimals({ precision, scale = 0 }: Extract<LogicalType, { kind: 'decima
   return [most, `-${most}`, scale === 0 ? '0' : `0.${'0'.repeat(scale)}`];
 }
 
-function texts(maxLength: number | undefined, isPostgres: boolean): readonly string[] {
+/** The widest character that a column's character set has. */
+function wideIn(native: string): string {
+  const charset = /CHARACTER SET (\w+)/i.exec(native)?.[1] ?? 'utf8mb4';
+  return /^(utf8mb4|utf16|utf16le|utf32)$/.test(charset) ? '😀' : /^(utf8|utf8mb3|ucs2)$/.test(charset) ? '€' : 'z';
+}
+
+function texts(maxLength: number | undefined, isPostgres: boolean, wide: string): readonly string[] {
   const length = Math.min(maxLength ?? longest, longest);
-  return ['', '😀'.repeat(length), ...['trail ', '\t\n\r\\N\f\v', 'e\u0301', ...(isPostgres ? [] : ['a\0b'])].filter((text) => text.length <= length)];
+  return ['', wide.repeat(length), ...['trail ', '\t\n\r\\N\f\v', ...(wide === 'z' ? [] : ['e\u0301']), ...(isPostgres ? [] : ['a\0b'])].filter((text) => text.length <= length)];
 }
 
 function days(engine: string): readonly string[] {

@@ -259,6 +259,57 @@ for (const name of ['mariadb', 'mysql9'] as const) {
   });
 }
 
+for (const name of ['mariadb', 'mysql9'] as const) {
+  describeWith(['postgres18', name], `postgres18 → ${name} and back`, () => {
+    test('gives columns that a foreign key ties together one type', async () => {
+      const source = await database('postgres18', 'CREATE TABLE shelf (id serial PRIMARY KEY, code text NOT NULL, big bigint UNIQUE NOT NULL)', 'CREATE TABLE label (code text PRIMARY KEY, parent text REFERENCES label)',
+        'CREATE TABLE book (id bigint PRIMARY KEY, shelf smallint REFERENCES shelf, label text REFERENCES label, at int REFERENCES shelf (big))',
+        `INSERT INTO label VALUES ('a', NULL), ('b', 'a')`, `INSERT INTO shelf VALUES (7, 'x', 70)`, `INSERT INTO book VALUES (1, 7, 'b', 70), (2, NULL, NULL, NULL)`);
+      const destination = await database(name), there = await syncJson(source.url, destination.url);
+      expect(there, there.stderr).toMatchObject({ status: 0 });
+      expect(refused(there)).toEqual([]);
+      const typesOf = `SELECT column_name AS c, data_type AS t FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'book' ORDER BY 1`;
+      expect(await destination.query(typesOf)).toEqual([{ c: 'at', t: 'bigint' }, { c: 'id', t: 'bigint' }, { c: 'label', t: 'varchar' }, { c: 'shelf', t: 'int' }]);
+      for (const wrong of ['shelf) VALUES (3, 8', `label) VALUES (3, 'c'`, 'at) VALUES (3, 71']) await expect(destination.query(`INSERT INTO book (id, ${wrong})`)).rejects.toThrow(/foreign key/);
+      const back = await database('postgres18'), home = await syncJson(destination.url, back.url);
+      expect(home, home.stderr).toMatchObject({ status: 0 });
+      const keys = `SELECT count(*)::text AS n FROM pg_constraint WHERE contype = 'f' AND convalidated`, rows = 'SELECT id::text, shelf::text, label, at::text FROM book ORDER BY id';
+      expect(await back.query(keys)).toEqual([{ n: '4' }]);
+      expect(await back.query(rows)).toEqual(await source.query(rows));
+    });
+
+    test('a text that is unique by its hash is unique by itself again; an expression of long texts, a BRIN index and a unique index that becomes the key are told', async () => {
+      const source = await database('postgres18', 'CREATE TABLE t (name text NOT NULL CONSTRAINT by_name UNIQUE, id serial NOT NULL CONSTRAINT by_id UNIQUE, at timestamp, long text)',
+        'CREATE INDEX by_at ON t USING brin (at)', 'CREATE UNIQUE INDEX by_lower ON t (lower(name))', 'CREATE INDEX by_long ON t (upper(long))', `INSERT INTO t (name, at) SELECT 'n' || i, now() FROM generate_series(1, 9) i`);
+      const destination = await database(name), there = await syncJson(source.url, destination.url);
+      expect(there, there.stderr).toMatchObject({ status: 0 });
+      expect(refused(there)).toEqual([]);
+      expect(findings(there).map(({ message }) => message)).toEqual(expect.arrayContaining(['unique by_id of public.t is made differently: it is the primary key', 'index by_at of public.t is made differently: it holds each row, not ranges of blocks']));
+      expect(await destination.query(`SELECT index_name AS i FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = 't' AND column_name = 'id'`)).toEqual([{ i: 'PRIMARY' }]);
+      await destination.query(`INSERT INTO t (name) VALUES ('next')`);
+      await expect(destination.query(`INSERT INTO t (name) VALUES ('n1')`)).rejects.toThrow(/Duplicate/);
+      if (name === 'mysql9') await expect(destination.query(`INSERT INTO t (name) VALUES ('N1')`)).rejects.toThrow(/Duplicate/);
+      const back = await database('postgres18');
+      expect(await syncJson(destination.url, back.url)).toMatchObject({ status: 0 });
+      expect(await back.query(`SELECT indexdef FROM pg_indexes WHERE indexname = 'by_name'`)).toEqual([{ indexdef: 'CREATE UNIQUE INDEX by_name ON public.t USING btree (name)' }]);
+    });
+  });
+}
+
+describeWith('postgres18', 'sqlite → postgres18', () => {
+  test('conditions that compare truths with numbers', async () => {
+    const path = sqlitePath(), file = new Database(path);
+    file.exec(`CREATE TABLE t (id INTEGER PRIMARY KEY, lang TEXT, is_main BOOLEAN NOT NULL CHECK (is_main IN (0, 1))); CREATE UNIQUE INDEX one_main ON t (lang) WHERE is_main = 1; INSERT INTO t VALUES (1, 'en', 1), (2, 'en', 0), (3, 'en', 0)`);
+    file.close();
+    const destination = await database('postgres18'), outcome = await syncJson(`sqlite:${path}`, destination.url);
+    expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
+    expect(refused(outcome)).toEqual([]);
+    expect(await destination.query('SELECT is_main::text AS m FROM t ORDER BY id')).toEqual([{ m: 'true' }, { m: 'false' }, { m: 'false' }]);
+    await expect(destination.query(`INSERT INTO t VALUES (4, 'en', true)`)).rejects.toThrow(/one_main/);
+    await destination.query(`INSERT INTO t VALUES (5, 'en', false)`);
+  });
+});
+
 test('sqlite → sqlite keeps the SQL of tables, indexes, views and triggers', async () => {
   const from = sqlitePath(), to = sqlitePath(), source = new Database(from);
   source.exec(`CREATE TABLE "My Table" ( -- a comment, with comma

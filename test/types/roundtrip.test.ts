@@ -49,6 +49,15 @@ describePair(['postgres18', 'mariadb'], 'doctor --types, postgres18 → mariadb'
     expect(await schemasLeft('mariadb')(destination)).toEqual([]);
   });
 
+  test('tables of other columns are each tried', async () => {
+    await using source = await openEnd.postgres18();
+    await using destination = await openEnd.mariadb();
+    await source.execute('CREATE TABLE a (id int PRIMARY KEY, v text)', 'CREATE TABLE b (n bigint, u uuid)', "INSERT INTO a VALUES (1, 'x')", 'INSERT INTO b VALUES (1, gen_random_uuid())');
+    const { report, status, stderr } = await rehearse(source.url, destination.url);
+    expect(status, stderr).toBe(0);
+    expect(report.tables).toEqual([{ namespace: 'public.a', rows: 1 }, { namespace: 'public.b', rows: 1 }]);
+  });
+
   test('a sample is as many rows as one says', async () => {
     await using source = await openEnd.postgres18();
     await using destination = await openEnd.mariadb();
@@ -99,6 +108,17 @@ const common = {
   mysql: mysqlCommon, mariadb: mysqlCommon,
   sqlite: ['CREATE TABLE t (id INTEGER PRIMARY KEY, r REAL, tx TEXT, b BLOB, f FLOAT32_BLOB, u UNSIGNED64_BLOB, d DECIMAL_TEXT(10,2), ti TIMESTAMP_TEXT(6))', "INSERT INTO t VALUES (1, 0.5, 'a', x'00', 0.5, 7, '1.10', '2024-01-01 00:00:00')"],
 };
+
+describePair(['mariadb'], 'doctor --types, mariadb → mariadb', () => {
+  test('values that a column can not have are not tried', async () => {
+    await using source = await openEnd.mariadb();
+    await using destination = await openEnd.mariadb();
+    await source.execute("CREATE TABLE t (id int PRIMARY KEY, y year, b binary(3), l varchar(9) CHARACTER SET latin1, u text CHARACTER SET utf8mb3)", "INSERT INTO t VALUES (1, 2155, 'abc', 'é', '€')");
+    const { report, status, stderr } = await rehearse(source.url, destination.url);
+    expect(status, stderr).toBe(0);
+    expect(report.columns).toEqual([]);
+  });
+});
 
 describePair(['mongodb', 'postgres18'], 'doctor --types, mongodb', () => {
   test('documents come back from SQL as they were, and from MongoDB', async () => {

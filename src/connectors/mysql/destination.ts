@@ -16,6 +16,7 @@ import { connect, name, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
 import { dropStaging, fenced, prepareTable, swapIn, targetName } from './tables.js';
 import { adapt, readOffer } from './target.js';
+import { tieColumns } from './ties.js';
 import { typeOf } from './types.js';
 import { writing } from './write.js';
 
@@ -45,6 +46,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     adapt: (source, target, signal, objects) => using(signal, (session) => adapt(source, target, schemaOf(target.schema, address), offer, session, signal, objects)),
     typeOf: (spelling) => typeOf(spelling, offer.version.flavour),
     names,
+    tied: tieColumns,
     objects: (mapping) => planObjects(mapping, offer),
     view: (view, target, mappings) => planView(view, target, mappings, offer),
     createStatements: (mapping) => [...neededStatements(mapping), createStatement(targetName(mapping.target), mapping, offer)],

@@ -18,6 +18,7 @@ function skillsOf(version: Version): Skills {
     dialect: 'mysql', table: ({ schema, name: table }) => tableName(schema, table), partial: false, include: false,
     expressions: !mariadb && version.number >= 80_013, descending: version.number >= (mariadb ? 100_800 : 80_000),
     part: (mapping, position, index) => indexPart(mapping, position, index, mariadb),
+    expression: indexExpression,
     fullText: (mapping, index, columns) => ({
       stage: 'index', kind: 'index', name: index.name, native: index.native,
       sql: `CREATE FULLTEXT INDEX ${name(index.name)} ON ${tableName(mapping.target.schema, mapping.target.name)} (${columns.map(name).join(', ')})`,
@@ -35,6 +36,13 @@ function indexPart({ source, target }: Mapping, position: number, index: IndexOb
   if (!isLong && (length === undefined || Number(length) <= most)) return { sql: name(column) };
   if (!index.unique) return { sql: `${name(column)}(${Math.min(255, most)})`, note: `it holds the first ${Math.min(255, most)} of each ${isText ? 'text' : 'value'} of ${column}` };
   return mariadb ? { sql: name(column) } : { sql: `(sha2(${name(column)}, 256))`, note: `${column} is unique by its SHA-256` };
+}
+
+/** No index holds what is made of a long text: its first characters are in it; where it must be unique, its hash. */
+function indexExpression({ target }: Mapping, sql: string, unique: boolean): { readonly sql: string; readonly note?: string } {
+  const isLong = target.columns.some(({ native, name: column }) => /text|blob/i.test(native) && sql.includes(name(column)));
+  if (!isLong) return { sql };
+  return unique ? { sql: `sha2(${sql}, 256)`, note: `${sql} is unique by its SHA-256` } : { sql: `cast(left(${sql}, 255) AS char(255))`, note: `it holds the first 255 of each ${sql}` };
 }
 
 /** What becomes of a table's objects; what stands in its CREATE TABLE is not among them. */

@@ -91,7 +91,7 @@ function storeOther(column: Column, place: Place, nativeNote: string): Stored | 
   };
   switch (type.kind) {
     case 'bool': return as('tinyint(1)', { kind: 'int', bits: 8, signed: true }, 'kept as 0 and 1');
-    case 'int': return as(`${integers[type.bits]}${type.signed ? '' : ' unsigned'}`, type);
+    case 'int': return as(integerNative(type), type);
     case 'float': return as(type.bits === 32 ? 'float' : 'double', type);
     case 'decimal': {
       const { precision, scale = 0 } = type;
@@ -122,6 +122,10 @@ function storeOther(column: Column, place: Place, nativeNote: string): Stored | 
 }
 
 const integers: Record<8 | 16 | 24 | 32 | 64, string> = { 8: 'tinyint', 16: 'smallint', 24: 'mediumint', 32: 'int', 64: 'bigint' };
+
+export function integerNative({ bits, signed }: LogicalType & { readonly kind: 'int' }): string {
+  return `${integers[bits]}${signed ? '' : ' unsigned'}`;
+}
 
 function textColumn(maxLength: number | undefined, place: Place): { readonly native: string; readonly stored: LogicalType; readonly limit?: string } {
   const varchar = (length: number) => ({ native: `varchar(${length})${collated(place)}`, stored: { kind: 'text', maxLength: length } as const });

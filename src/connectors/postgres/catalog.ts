@@ -83,14 +83,15 @@ const columnsQuery = `${domains}
   WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
   ORDER BY a.attrelid, a.attnum`;
 
-/** Unique and not null, so that a value names one row. Deferred ones name one row too, but an upsert can't use them. */
+/** Unique and not null, so that a value names one row: the primary key, then the shortest, of integers before others. Deferred ones name one row too, but an upsert can't use them. */
 const keysQuery = `
   SELECT i.indrelid, array_to_json((i.indkey::int2[])[0:i.indnkeyatts - 1]), i.indisprimary, i.indimmediate
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
   WHERE i.indrelid = ANY ($1::oid[]) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
     AND (i.indisprimary OR i.indimmediate)
     AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND NOT a.attnotnull)
-  ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, c.relname COLLATE "C"`;
+  ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts,
+    (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND a.atttypid NOT IN (20, 21, 23)), c.relname COLLATE "C"`;
 
 const sizesQuery = `
   SELECT c.oid, c.relkind = 'p', sum(l.reltuples) FILTER (WHERE l.reltuples >= 0), bool_and(l.reltuples >= 0), sum(pg_table_size(l.oid))
