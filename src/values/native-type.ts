@@ -23,6 +23,8 @@ export interface Trial {
   readonly declared: string;
   /** In the connector's own words: text in a literal (PostgreSQL), SQL expressions (MySQL, SQLite), Extended JSON (MongoDB). */
   readonly values: readonly string[];
+  /** PostgreSQL: the values are SQL expressions. */
+  readonly expressions?: true;
   /** Statements that make what `declared` names, in a schema of its own. */
   readonly before?: readonly string[];
 }

@@ -1,7 +1,8 @@
 import type { NativeType } from '../../values/native-type.js';
 
 const of = (name: string, values: readonly string[], note?: string): NativeType => ({ name, type: { kind: 'document' }, trials: [{ declared: name, values }], ...(note !== undefined && { note }) });
-const binary = (subtype: string): string => `{"$binary":{"base64":"AAECAwQFBgcICQoLDA0ODw==","subType":"${subtype}"}}`;
+/** Of 16 bytes, no two alike. */
+const binary = (subtype: string): string => `{"$binary":{"base64":"${Buffer.from([...Array.from({ length: 15 }, (_, i) => i), Number.parseInt(subtype, 16)]).toString('base64')}","subType":"${subtype}"}}`;
 const decimal = (text: string): string => `{"$numberDecimal":"${text}"}`;
 const date = (milliseconds: string): string => `{"$date":{"$numberLong":"${milliseconds}"}}`;
 const double = (text: string): string => `{"$numberDouble":"${text}"}`;

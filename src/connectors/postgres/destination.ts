@@ -1,4 +1,4 @@
-import type { Destination, OpenOptions } from '../../contract.js';
+import type { Destination, OpenOptions, Mapping } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { alter } from './alter.js';
 import { apply } from './apply.js';
@@ -22,7 +22,7 @@ import { write } from './write.js';
 
 export async function openDestination(login: Login, options: OpenOptions): Promise<Destination> {
   const sessions = new Pool(options.connections, (signal) => Session.open(login, 'destination', signal));
-  const { version, defaultSchema = 'public', serverEncoding } = await sessions.use(options.signal, async (session) => session);
+  const { version, versionNumber, defaultSchema = 'public', serverEncoding } = await sessions.use(options.signal, async (session) => session);
   const holds = new Map<string, Hold>();
   const holdOf = (run: string): Hold => {
     const hold = holds.get(run);
@@ -53,7 +53,7 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     release: (run, mapping, objects, signal) => use(signal, (session) => release(session, holdOf(run), mapping, objects, signal)),
     standing: (shapes, signal) => use(signal, async (session) => (await readObjects(session, shapes, signal)).tables),
     holdsRows: (target, signal) => use(signal, (session) => holdsRows(session, qualified(target), signal)),
-    formats: (mapping) => (serverEncoding === 'UTF8' && !mapping.existed && isBinary(mapping) ? ['pg-binary', 'delimited', 'values'] : ['delimited', 'values']),
+    formats: (mapping) => (serverEncoding === 'UTF8' && !mapping.existed && isBinary(mapping) && !(versionNumber < 170_000 && hasIntervals(mapping)) ? ['pg-binary', 'delimited', 'values'] : ['delimited', 'values']),
     begin: async (run, signal) => void holds.set(run, await use(signal, (session) => begin(session, run, signal))),
     progress: (run, signal) => use(signal, (session) => progressOf(session, run, signal)),
     prepare: (run, mapping, preparing, signal) => use(signal, (session) => prepare(session, holdOf(run), mapping, preparing, signal)),
@@ -72,6 +72,11 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     }),
     [Symbol.asyncDispose]: () => sessions.close(),
   };
+}
+
+/** Before 17 there is no infinity among them, and its bytes would be taken for other numbers. */
+function hasIntervals({ target }: Mapping): boolean {
+  return target.columns.some(({ native }) => native.startsWith('interval'));
 }
 
 async function holdsRows(session: Session, table: string, signal: AbortSignal): Promise<boolean> {

@@ -3,7 +3,7 @@ import { roundTrip } from '../../source/roundtrip.js';
 import type { Pool } from './pool.js';
 import { selectOf } from './scan.js';
 import type { Session } from './session.js';
-import { quoted } from './sql.js';
+import { quoted, spelledChar } from './sql.js';
 
 /** How many operands stand side by side: a single chain over a wide table would copy its row again and again. */
 const chainLength = 32;
@@ -69,7 +69,8 @@ function floatOf(own: string): string {
   return `CASE WHEN abs(${own}) >= 1e-15 AND (abs(${own}) < 1e15 OR ${own} <> trunc(${own})) THEN trim_scale(${own}::text::numeric)::text ELSE replace(${own}::text, 'e+', 'e') END`;
 }
 
-function normalOf({ type }: Column, own: string): string {
+function normalOf({ type, native }: Column, own: string): string {
+  if (native === '"char"') return spelledChar(own);
   if (type.kind === 'instant') return `(${own} AT TIME ZONE 'UTC')::text`;
   // A cast to text has rules of its own for some types; this prints them as the server does.
   return type.kind === 'native' ? `CASE WHEN ${own} IS NOT NULL THEN concat(${own}) END` : `${own}::text`;

@@ -86,7 +86,7 @@ function cellsIn(bytes: Buffer, start: number): { readonly cells: Cells; readonl
     else if (kind === letter.unchanged) cells[i] = undefined;
     else {
       const from = at + 4, to = from + bytes.readInt32BE(at), text = latin.slice(from - start, to - start);
-      cells[i] = wide.test(text) ? bytes.toString('utf8', from, to) : text;
+      cells[i] = !wide.test(text) ? text : to - from > 1 ? bytes.toString('utf8', from, to) : octal(bytes[from]);
       at = to;
     }
   }
@@ -94,6 +94,11 @@ function cellsIn(bytes: Buffer, start: number): { readonly cells: Cells; readonl
 }
 
 const wide = /[\x80-\xff]/;
+
+/** A byte that is no text by itself can only be a "char" of PostgreSQL before 16; later ones spell it so. */
+function octal(byte: number): string {
+  return `\\${byte.toString(8)}`;
+}
 
 function relationIn(bytes: Buffer): Relation {
   let at = 5;

@@ -4,7 +4,7 @@ import { decodeDelimited } from '../../values/delimited.js';
 import { RowFrames, type Piece } from './frames.js';
 import { rangeOf, type Range } from './plan.js';
 import type { Pool } from './pool.js';
-import { list, literal, qualified, quoted } from './sql.js';
+import { list, literal, qualified, quoted, spelledChar } from './sql.js';
 
 /** One COPY for the whole task. Every batch names the place of its last row, so that any of them can be the last. */
 export async function* read(readers: Pool, job: ReadJob, options: Pick<OpenOptions, 'batchBytes' | 'batchRows'>, signal: AbortSignal): AsyncGenerator<Batch> {
@@ -56,7 +56,8 @@ const inOrderOfPlaces = Object.entries({ indexscan: 'off', indexonlyscan: 'off',
  * A column in normal form. Dates and timestamps out of other engines' reach (infinity, years BC) keep PostgreSQL's own
  * spelling: `infinity`, `0044-03-15 BC`.
  */
-function normal({ name, type }: Column): string {
+function normal({ name, type, native }: Column): string {
+  if (native === '"char"') return spelledChar(quoted(name));
   switch (type.kind) {
     case 'bool': return `(${quoted(name)})::int`;
     case 'instant': return `${quoted(name)} AT TIME ZONE 'UTC'`;

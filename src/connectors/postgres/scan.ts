@@ -3,7 +3,7 @@ import { trimFraction } from '../../values/normal.js';
 import { RowFrames, type Piece } from './frames.js';
 import type { Pool } from './pool.js';
 import type { Session } from './session.js';
-import { list, qualified, quoted } from './sql.js';
+import { qualified, quoted, spelledChar } from './sql.js';
 
 const pieceBytes = 256 << 10;
 
@@ -65,7 +65,7 @@ function partsBetween(points: readonly bigint[], count: number): Part[] {
 }
 
 async function sqlOf(session: Session, job: ScanJob, signal: AbortSignal): Promise<string> {
-  return selectOf(session, job, list(job.shape.columns.map(({ name }) => name)), signal);
+  return selectOf(session, job, job.shape.columns.map(({ name, native }) => (native === '"char"' ? spelledChar(quoted(name)) : quoted(name))).join(', '), signal);
 }
 
 /** A query that gives `what` of the part's rows. */

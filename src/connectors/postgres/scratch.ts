@@ -1,5 +1,6 @@
 import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
+import type { Trial } from '../../values/native-type.js';
 import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { serverError } from './failure.js';
 import { loginOf } from './login.js';
@@ -73,14 +74,18 @@ interface Writing { readonly value: string; readonly statement: string }
 
 function insertsOf({ name, values, trial, form }: Table): readonly Writing[] {
   const into = `INSERT INTO ${quoted(name)} (id, v) VALUES`;
-  return [...values.map((value, i) => ({ value, statement: `${into} (${i + 1}, ${literal(value)}::${trial.declared})` })), ...(form.inKey ? [] : [{ value: 'NULL', statement: `${into} (${values.length + 1}, NULL)` }])];
+  return [...values.map((value, i) => ({ value, statement: `${into} (${i + 1}, ${written(value, trial)})` })), ...(form.inKey ? [] : [{ value: 'NULL', statement: `${into} (${values.length + 1}, NULL)` }])];
+}
+
+function written(value: string, { declared, expressions }: Trial): string {
+  return expressions ? value : `${literal(value)}::${declared}`;
 }
 
 function updatesOf(table: Table): readonly Writing[] {
   const update = `UPDATE ${quoted(table.name)} SET`;
   const moves = Array.from({ length: table.rows }, (_, i) => {
     const value = nextValue(table, i);
-    return { value: value ?? 'NULL', statement: `${update} v = ${value === undefined ? 'NULL' : `${literal(value)}::${table.trial.declared}`} WHERE id = ${i + 1}` };
+    return { value: value ?? 'NULL', statement: `${update} v = ${value === undefined ? 'NULL' : written(value, table.trial)} WHERE id = ${i + 1}` };
   });
   return [{ value: 'n', statement: `${update} n = 1` }, ...moves];
 }

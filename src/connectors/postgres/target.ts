@@ -21,7 +21,10 @@ export function hash(...parts: readonly string[]): string {
 export async function adapt(session: Session, whole: Shape, target: Target, signal: AbortSignal, objects?: TableObjects): Promise<Mapping> {
   const schema = fitting(target.schema ?? session.defaultSchema ?? 'public', names), name = fitting(target.name, names);
   const standing = await findTable(session, { schema, name }, signal);
-  if (standing) return fitted(whole, standing);
+  if (standing) {
+    const mapping = fitted(whole, standing);
+    return { ...mapping, fidelity: mapping.fidelity.map((one, i) => (one.level === 'exact' ? keptOwn(mapping.target.columns[i].native, session.versionNumber) : one)) };
+  }
   const source = objects ? withoutComputed(whole, objects) : whole;
   return { ...planned(source, { schema, name }, await placesFor(session, source, signal, objects)), ...(objects && { objects }) };
 }
@@ -93,19 +96,29 @@ function misfit(source: Shape, target: string, problems: readonly string[]): Dsy
 /** For a PostgreSQL source its own types, as far as they are known here; else by their meaning. */
 async function placesFor(session: Session, source: Shape, signal: AbortSignal, objects?: TableObjects): Promise<readonly Place[]> {
   const columns = session.versionNumber < 150_000 ? source.columns.map(withoutOddScale) : source.columns;
-  if (source.engine !== 'postgres') return columns.map(placeFor);
+  if (source.engine !== 'postgres') return columns.map((column) => (column.type.kind === 'json-value' ? withoutSignOfZero(placeFor(column)) : placeFor(column)));
   const known = await knownTypes(session, columns, signal);
   const enums = columns.filter(({ type }) => type.kind === 'enum').map(({ native }) => native), needed = new Set(objects?.needs?.map(({ name }) => name));
   return columns.map((column) => {
     const here = known.get(column.native)!;
     if (column.type.kind === 'enum') return enumPlace(column, here);
     const element = column.native.replace(/(\[\])+$/, '');
-    if (here.known || enums.includes(element) || needed.has(element)) return { native: column.native, type: column.type, fidelity: { level: 'exact' } };
+    if (here.known || enums.includes(element) || needed.has(element)) return { native: column.native, type: column.type, fidelity: keptOwn(column.native, session.versionNumber) };
     const place = placeFor(column);
     if (here.elsewhere) return { native: here.elsewhere, type: column.type, fidelity: { level: 'exact' } };
     if (!('refused' in place)) return place;
     return { refused: here.extension ? `it needs the extension ${here.extension}: CREATE EXTENSION ${here.extension}` : `the destination has no such type: make it first, as it is in the source` };
   });
+}
+
+/** Before 16 there is no way to write a byte above 127 as text. */
+function keptOwn(native: string, version: number): Fidelity {
+  return version < 160_000 && native.startsWith('"char"') ? { level: 'lossy', note: 'a byte above 127 becomes a backslash: PostgreSQL before 16 does not read its spelling' } : { level: 'exact' };
+}
+
+/** Numbers in jsonb are numerics. */
+function withoutSignOfZero(place: Place): Place {
+  return 'refused' in place ? place : { ...place, fidelity: { level: 'reshaped', note: 'among its numbers -0 becomes 0' } };
 }
 
 /** Before PostgreSQL 15 a scale is neither below 0 nor above the precision: without any, a numeric takes every number. */
