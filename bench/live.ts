@@ -54,7 +54,10 @@ async function torment(pair: string, source: OwnServer, destination: OwnServer):
   const { by, stderr } = await running.ended;
   const rows = await Promise.all(tables.map(async ({ name }) => `${name} ${(await linesOf(there, { name, columns: [] }, here)).length}`));
   console.log(`${pair}: ${kills} kills, ${troubles.join(', ')}: ${faults.length === 0 ? 'EQUAL' : `DIFFERENT: ${faults.join('; ')}`}   (${((stopped - begun) / 1000).toFixed(0)} s of load, equal ${lag.toFixed(1)} s after it, ended with ${by}; ${rows.join(', ')})`);
-  if (faults.length > 0) console.log(stderr.slice(-2000));
+  if (faults.length > 0) {
+    console.log(stderr.slice(-2000));
+    for (const table of tables) await tellDifferences(here, there, table);
+  }
   if (faults.length > 0 || by !== 130) process.exitCode = 1;
 }
 
@@ -107,6 +110,16 @@ async function differing(here: string, there: string, tables: Prepared['tables']
 async function digestOf(url: string, table: Prepared['tables'][number], source: string): Promise<string> {
   const lines = await linesOf(url, table, source).catch(() => undefined);
   return lines ? createHash('sha256').update([...lines].sort().join('\n')).digest('hex') : `no answer ${random()}`;
+}
+
+/** The first lines of either side that the other has not as often. */
+async function tellDifferences(here: string, there: string, table: Prepared['tables'][number]): Promise<void> {
+  const counts = new Map<string, number>();
+  for (const line of await linesOf(here, table, here)) counts.set(line, (counts.get(line) ?? 0) + 1);
+  for (const line of await linesOf(there, table, here)) counts.set(line, (counts.get(line) ?? 0) - 1);
+  const differing = [...counts].filter(([, n]) => n !== 0);
+  console.log(`${table.name}: ${differing.length} lines differ`);
+  for (const [line, n] of differing.slice(0, 10)) console.log(`  ${n > 0 ? 'source' : 'destination'}: ${line.slice(0, 400)}`);
 }
 
 async function linesOf(url: string, { name, columns }: Prepared['tables'][number], source: string): Promise<readonly string[]> {
