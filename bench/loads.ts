@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../test/servers/server.js';
 import { textRows } from '../test/servers/sql.js';
+import { prepareDocuments } from './documents.js';
 
 /*
- * Clients that work on a source while dsync follows it: pgbench on PostgreSQL, sysbench on MariaDB and MySQL. Both also work
- * on `twins`, a table without a key and with equal rows.
+ * Clients that work on a source while dsync follows it: pgbench on PostgreSQL, sysbench on MariaDB and MySQL, which also work
+ * on `twins`, a table without a key and with equal rows; on MongoDB a client of its own (documents.ts).
  */
 
 /** A client program that is started again when its server goes away. */
@@ -22,6 +23,7 @@ export interface Prepared { readonly load: Load; readonly tables: readonly { rea
 
 /** Fills the database that the URL names. */
 export async function prepareLoad(url: string, scale: number): Promise<Prepared> {
+  if (url.startsWith('mongodb')) return prepareDocuments(url, scale);
   return url.startsWith('postgres') ? preparePgbench(url, scale) : prepareSysbench(url, scale);
 }
 
@@ -94,7 +96,7 @@ function respawning(command: (rate: number, clients: number) => readonly string[
 
 /** A database of the load's own on a server. */
 export async function workDatabase(server: { readonly url: string }): Promise<string> {
-  await textRows(server.url, 'CREATE DATABASE work');
+  if (!server.url.startsWith('mongodb')) await textRows(server.url, 'CREATE DATABASE work');
   const url = new URL(server.url);
   url.pathname = '/work';
   return url.href;

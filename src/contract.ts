@@ -447,6 +447,8 @@ export interface Source extends AsyncDisposable {
   readonly log?: ChangeLog;
   /** Keeps others from writing. Absent where the database can't refuse them. */
   readonly fence?: Fence;
+  /** Why there is no fence, and how the user keeps others from writing instead. */
+  readonly unfenced?: { readonly why: string; readonly remedy: string };
   /** What gives values to these tables' columns by itself, and the sequences that no table uses, as they stand now. Absent where there are none. */
   sequences?(shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Sequence[]>;
   /** Freezes one moment for as many readers as `OpenOptions.connections`. `shapes` are what will be read (some engines must lock them). */

@@ -118,8 +118,8 @@ function refuseLeft({ run, apart }: Following): void {
 }
 
 async function raise(run: Run, ask: CutoverAsk, begin: (doing: string) => void, signal: AbortSignal): Promise<FenceProof> {
-  const { fence } = run.source;
-  if (!fence) throw new DsyncError('usage', `${run.source.engine} has no fence that dsync could raise`, { remedy: 'stop the applications, or take the right to write from their users; then cut over without --fence' });
+  const { fence, unfenced } = run.source;
+  if (!fence) throw new DsyncError('usage', `${run.source.engine} has no fence that dsync could raise${unfenced ? `: ${unfenced.why}` : ''}`, { remedy: `${unfenced?.remedy ?? 'stop the applications, or take the right to write from their users'}; then cut over without --fence` });
   begin('a fence is raised');
   let said = '';
   const told = (sessions: readonly string[]) => {

@@ -45,6 +45,8 @@ export class Lanes {
   readonly #byNamespace: Map<string, Mapping>;
   #bytes = 0;
   #settled: LogPlace | undefined;
+  /** Reached as soon as all that was taken before it is durable. */
+  #passed: LogPlace | undefined;
   #wake = () => {};
 
   /** `places`: what the destination has of an earlier process. Lanes that it knows nothing of begin at `start`. */
@@ -76,6 +78,7 @@ export class Lanes {
 
   /** Hands the changes to their lanes; waits while too much is waiting there. */
   async take(message: LogChanges): Promise<void> {
+    this.#passed = undefined;
     const alone = message.changes.some((change) => this.#isAlone(change));
     if (alone) {
       await this.drain();
@@ -93,7 +96,14 @@ export class Lanes {
 
   /** Nothing of ours happened up to here; not durable before `settle`. */
   pass(place: LogPlace): void {
-    if (this.isIdle) this.#reached(place);
+    this.#passed = place;
+    this.#catchUp();
+  }
+
+  #catchUp(): void {
+    if (!this.#passed || !this.isIdle || this.#ports.signal.aborted) return;
+    this.#reached(this.#passed);
+    this.#passed = undefined;
   }
 
   /** Makes the place durable while nothing is under way. */
@@ -144,7 +154,10 @@ export class Lanes {
     const share = all.length === 0 ? 0 : Math.ceil((bytes * changes.length) / all.length);
     this.#bytes += share;
     lane.waiting.push({ changes: byMapping, count: changes.length, bytes: share, place });
-    lane.working ??= this.#work(lane).finally(() => { lane.working = undefined; });
+    lane.working ??= this.#work(lane).finally(() => {
+      lane.working = undefined;
+      this.#catchUp();
+    });
   }
 
   async #work(lane: Lane): Promise<void> {

@@ -53,6 +53,21 @@ describe('lanes', () => {
     expect(lanes.place).toEqual(at(20));
   });
 
+  it('reach a place up to which nothing happened once what was taken before it is durable, and not after a failure', async () => {
+    for (const fails of [false, true]) {
+      let open = () => {};
+      const { lanes } = scene({ gate: () => new Promise((resolve, reject) => { open = () => (fails ? reject(new Error('no')) : resolve()); }) });
+      await lanes.take(message(at(1), update(1, 'x')));
+      lanes.pass(at(5));
+      expect(lanes.place).toEqual(at(0));
+      await setImmediate();
+      await setImmediate();
+      open();
+      await lanes.drain().catch(() => undefined);
+      expect(lanes.place).toEqual(at(fails ? 0 : 5));
+    }
+  });
+
   it.each([
     ['a key that changes', { kind: 'update', namespace: 'keyed', before: [1, undefined], row: [2, 'x'] }],
     ['a truncate', { kind: 'truncate', namespace: 'keyed' }],

@@ -39,11 +39,18 @@ export function mongodbSource(session: Session, options: OpenOptions): Source {
     },
     objects: (shapes, signal) => readObjects(session, shapes, signal),
     formats: () => ['bson'],
+    unfenced,
     log: changeLog(session, (from) => fuzzySnapshot(session, options, from)),
     snapshot: async () => fuzzySnapshot(session, options),
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
 }
+
+/** docs/cutover.md has more of it. */
+const unfenced: NonNullable<Source['unfenced']> = {
+  why: "MongoDB can't refuse writers of some collections: a validator lets deletes pass, and a lock or a write block stops every database of the deployment",
+  remedy: "stop the applications; or revokeRolesFromUser for their users; or, where all databases may stand still, db.adminCommand({ setUserWriteBlockMode: 1, global: true }) (MongoDB 6.0)",
+};
 
 const readable = new Set(['collection', 'timeseries']);
 
