@@ -19,7 +19,7 @@ function pointsOf(from: Sql, to: Sql): readonly Point[] {
   const committed = isPostgres(from) ? [source(/ENABLE ALWAYS/, { nth: 2 }), source(/COMMIT/, { unanswered: true })] : [source(trigger, { nth: 2 * each, unanswered: true })];
   const set = isPostgres(to) ? /SELECT setval/ : /AUTO_INCREMENT = \d/;
   return [
-    { name: 'the fence is begun, and nothing of it made', at: [{ says: raised }, source(isPostgres(from) ? /CREATE SCHEMA/ : trigger)] },
+    { name: 'the fence is begun, and its first step made unseen', at: [{ says: raised }, source(isPostgres(from) ? /CREATE SCHEMA/ : trigger, { unanswered: true })] },
     { name: 'half of the fence stands, and its next trigger is made unseen', at: [{ says: raised }, source(trigger, { nth: each + 1, unanswered: true })] },
     { name: 'the whole fence stands, and nobody knows of its end', at: [{ says: raised }, ...committed] },
     { name: 'the log is drained', at: [{ says: /cutover: the rest of the log is applied/ }] },
