@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { connectText, freshDatabase, type FreshDatabase, type ServerName, type TextRow } from '../servers/index.js';
+import { Wires } from '../crash/wires.js';
 import { Program } from './program.js';
 
 export type Sql = Exclude<ServerName, 'mongodb'>;
@@ -17,15 +18,18 @@ export class Shop implements AsyncDisposable {
   readonly from: Sql;
   readonly to: Sql;
   readonly program: Program;
+  /** Between the program and both ends, for those who asked for them. */
+  readonly wires?: Wires;
   readonly #open: AsyncDisposable[];
 
-  private constructor(from: Sql, to: Sql, source: FreshDatabase, destination: FreshDatabase) {
-    [this.from, this.to, this.source, this.destination, this.#open] = [from, to, source, destination, []];
-    this.program = new Program(source.url, destination.url);
+  private constructor(from: Sql, to: Sql, source: FreshDatabase, destination: FreshDatabase, wires?: Wires) {
+    [this.from, this.to, this.source, this.destination, this.wires, this.#open] = [from, to, source, destination, wires, wires ? [wires] : []];
+    this.program = new Program(wires?.source ?? source.url, wires?.destination ?? destination.url);
   }
 
-  static async open(from: Sql, to: Sql, { made = true } = {}): Promise<Shop> {
-    const source = await freshDatabase(from), destination = await freshDatabase(to), shop = new Shop(from, to, source, destination);
+  static async open(from: Sql, to: Sql, { made = true, wired = false } = {}): Promise<Shop> {
+    const source = await freshDatabase(from), destination = await freshDatabase(to);
+    const shop = new Shop(from, to, source, destination, wired ? await Wires.between(source.url, destination.url) : undefined);
     for (const statement of tables(from)) await source.query(statement);
     if (made) for (const statement of tables(to)) await destination.query(statement);
     const values = Array.from({ length: 50 }, (_, i) => `('row ${i}')`).join(', ');
@@ -50,13 +54,13 @@ export class Shop implements AsyncDisposable {
   }
 
   /** Writes to the source until it is refused, or stopped. */
-  async writer(): Promise<{ more(count: number): Promise<void>; stop(): Promise<{ readonly written: number; readonly refused?: string }> }> {
+  async writer(from = 0): Promise<{ more(count: number): Promise<void>; stop(): Promise<{ readonly written: number; readonly refused?: string }> }> {
     const client = await this.client('source');
     let written = 0, going = true, refused: string | undefined;
     const write = async () => {
       for (; going; written++) {
         try {
-          await client.query(`INSERT INTO orders (note, n) VALUES ('written ${written}', ${written})`);
+          await client.query(`INSERT INTO orders (note, n) VALUES ('written ${from + written}', ${from + written})`);
           await client.query(`UPDATE notes SET body = 'changed ${written}' WHERE id = ${1 + (written % 45)}`);
         } catch (error) {
           return void (refused = (error as Error).message);
