@@ -98,8 +98,8 @@ function holdsDocuments(shape: Shape): boolean {
 }
 
 function unnamed(flag: string, name: string, shapes: readonly Shape[]): DsyncError {
-  const dot = name.indexOf('.'), isType = engines.includes(name.slice(0, Math.max(dot, 0)).toLowerCase());
-  const known = shapes.flatMap((shape) => originsOf(shape).flatMap((column) => (isType ? [`${shape.engine}.${plainType(column.native)}`] : [`${shape.name}.${column.name}`, `${shape.namespace}.${column.name}`])));
+  const named = name.slice(0, Math.max(name.indexOf('.'), 0)), isType = engines.includes(named), familyOf = (engine: string) => families[engine] ?? engine;
+  const known = shapes.flatMap((shape) => originsOf(shape).flatMap((column) => (isType ? [`${familyOf(named) === familyOf(shape.engine) ? named : shape.engine}.${plainType(column.native)}`] : [`${shape.name}.${column.name}`, `${shape.namespace}.${column.name}`])));
   const near = nearest(name, [...new Set(known)]);
   const hint = near !== undefined ? `did you mean '${near}'?` : isType ? `the source's columns are of ${[...new Set(known)].sort().slice(0, 20).join(', ')}` : 'name a column of a selected table: table.column';
   return new DsyncError('usage', `${flag} names '${name}', which is no column of the selected tables; ${hint}`);
@@ -186,6 +186,7 @@ function refuseMask(mask: Mask, column: Column, shape: Shape, key: string | unde
 /** Of documents: paths, instead of columns. */
 function documentColumn(column: Column, shape: Shape, rules: Rules): Column {
   const list = listOf(rules, shape) ?? [], masks = [...ofTable(rules.mask, shape)].map(([path, mask]) => ({ path, mask }));
+  if (ofTable(rules.cast, shape).size > 0) throw new DsyncError('usage', `--cast: ${shape.namespace} has documents, whose fields are no columns`, { namespace: shape.namespace });
   const left = isExcluding(list) ? list.map(bare) : [], kept = isExcluding(list) || list.length === 0 ? undefined : list;
   const ofId = [...masks.map(({ path }) => path), ...left].find((path) => path === '_id' || path.startsWith('_id.'));
   if (ofId !== undefined) throw new DsyncError('usage', `${ofId} of ${shape.namespace} is the key of its documents: it can be neither masked nor left out`, { namespace: shape.namespace });

@@ -41,6 +41,11 @@ describe('dsync.yaml', () => {
     ['a size that is a list', 'memory: [1]', /^dsync\.yaml:1:9: memory: expected a size/],
     ['a pattern that is none', 'namespaces:\n  - public.*\n  - 7\n', /^dsync\.yaml:3:5: namespaces\.1: .*expected string/],
     ['a filter that is none', 'where:\n  orders:\n    status: 1\n', /^dsync\.yaml:3:5: where\.orders: .*expected string/],
+    ['a mask that is none', 'mask:\n  users.email: hush\n', /^dsync\.yaml:2:16: mask\.users\.email: expected one of "hash"\|"redact"\|"null"/],
+    ['a cast to no text', 'cast:\n  a.b: {}\n', /^dsync\.yaml:2:8: cast\.a\.b: .*expected string/],
+    ['columns that are taken and left out at once', 'columns:\n  users: [id, -email]\n', /^dsync\.yaml:2:10: columns\.users: names are either taken or/],
+    ['a way with bad values that is none', 'source: a\nonBadValue: ignore\n', /^dsync\.yaml:2:13: onBadValue\.\*: expected one of "reject"\|"null"\|"fail"/],
+    ['a way with the bad values of a column that is none', 'onBadValue:\n  orders.ts: drop\n', /^dsync\.yaml:2:14: onBadValue\.orders\.ts: expected one of/],
     ['a key without a value', 'verify:\nexclude:\n', /^dsync\.yaml:1:8: verify: .*\ndsync\.yaml:2:9: exclude: /],
     ['a mistyped key', 'source: a\nnamespace: b\n', /^dsync\.yaml:2:1: unknown key "namespace": did you mean "namespaces"\?$/],
     ['another mistyped key', 'batchsize: 5', /did you mean "batchSize"\?$/],
@@ -97,6 +102,28 @@ verifyWith: digests
 `)).toEqual(everything);
   });
 
+  const rules: Partial<RunConfig> = {
+    cast: { 'orders.total': 'numeric(12,2)', 'mysql.tinyint(1)': 'smallint' }, columns: { users: ['-password', '-token'], orders: ['id', 'total'] },
+    mask: { 'users.email': 'hash', 'users.phone': 'null' }, onBadValue: { '*': 'null', 'orders.ts': 'fail' }, maskKey: 'k',
+  };
+
+  test('has the same rules for columns from flags and from the file', async () => {
+    const ends = ['sqlite:/a.db', 'null:'], env = { DSYNC_MASK_KEY: 'k' };
+    expect(await configOf([...ends, '--cast', 'orders.total=numeric(12,2)', '--cast', 'mysql.tinyint(1)=smallint', '--columns', 'users=-password, -token', '--columns', 'orders=id,total',
+      '--mask', 'users.email=hash', '--mask', 'users.phone=null', '--on-bad-value', 'null', '--on-bad-value', 'orders.ts=fail'], undefined, env)).toMatchObject(rules);
+    expect(await configOf(ends, `cast: { orders.total: "numeric(12,2)", mysql.tinyint(1): smallint }
+columns: { users: [-password, -token], orders: "id, total" }
+mask: { users.email: hash, users.phone: null }
+maskKey: \${OTHER}
+onBadValue: { "*": null, orders.ts: fail }
+`, { OTHER: 'k' })).toMatchObject(rules);
+    expect(await configOf(ends, 'onBadValue: null\n')).toMatchObject({ onBadValue: { '*': 'null' } });
+  });
+
+  test('has no key of hashes where nothing is hashed', async () => {
+    expect(await configOf(['sqlite:/a.db', 'null:', '--mask', 'a.b=redact', '--mask-key', 'k'])).not.toHaveProperty('maskKey');
+  });
+
   test('heeds a flag more than the file', async () => {
     const config = await configOf(['sqlite:/b.db', '--namespace', 'x'], 'source: sqlite:/a.db\ndestination: "null:"\nnamespaces: [y, z]\nexclude: [q]\n');
     expect(config).toMatchObject({ source: 'sqlite:/b.db', destination: 'null:', namespaces: ['x'], exclude: ['q'] });
@@ -124,6 +151,14 @@ describe('a wrong command line', () => {
     ['a flag without its value', [...urls, '--memory'], /--memory <size>' argument missing/],
     ['a wrong word', [...urls, '--existing', 'destroy'], /--existing: .*"refuse"/],
     ['a wrong size', [...urls, '--memory', '12x'], /--memory: "12x" is not a size such as 128MB/],
+    ['a hash without a key', [...urls, '--mask', 'a.b=hash'], /needs a key, and the environment has no DSYNC_MASK_KEY/],
+    ['a hash with a key that is not there', [...urls, '--mask', 'a.b=hash', '--mask-key', '${NONE}'], /has no NONE/],
+    ['a wrong mask', [...urls, '--mask', 'a.b=hush'], /--mask: a\.b: expected one of/],
+    ['a mask of nothing', [...urls, '--mask', 'hash'], /--mask: "hash" is not column=way/],
+    ['a cast of nothing', [...urls, '--cast', '=int'], /--cast: "=int" is not column=type/],
+    ['a column that is cast twice', [...urls, '--cast', 'a.b=int', '--cast', 'a.b=text'], /--cast: a\.b is named twice/],
+    ['columns of both kinds', [...urls, '--columns', 'a=b,-c'], /--columns: a: names are either taken or/],
+    ['a wrong way with bad values', [...urls, '--on-bad-value', 'a.b=drop'], /--on-bad-value: a\.b: expected one of/],
     ['a wrong batch', [...urls, '--batch-size', 'big'], /--batch-size: "big" is not a number of rows/],
     ['a wrong rate', [...urls, '--rate-limit', '5000'], /--rate-limit: "5000" is not a rate/],
     ['a wrong number', [...urls, '--concurrency', '1.5'], /--concurrency: /],

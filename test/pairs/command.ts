@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 
 const program = fileURLToPath(new URL('../../bin/dsync.js', import.meta.url));
-const stateFolder = mkdtempSync(join(tmpdir(), 'dsync-test-state-'));
+/** Of this test file. */
+export const stateFolder = mkdtempSync(join(tmpdir(), 'dsync-test-state-'));
 afterAll(() => rmSync(stateFolder, { recursive: true, force: true }));
 
 /** What a finished command left. */
@@ -25,7 +26,8 @@ export interface Report {
   readonly rows?: number;
   readonly agreed?: readonly { readonly namespace: string; readonly format: string; readonly sent: string; readonly losses: readonly string[] }[];
   readonly rejected?: { readonly count: number; readonly path?: string };
-  readonly verification?: readonly { readonly namespace: string; readonly result: string; readonly sourceRows: number; readonly destinationRows: number; readonly compared?: { readonly by: string } }[];
+  readonly nulled?: Readonly<Record<string, number>>;
+  readonly verification?: readonly { readonly namespace: string; readonly result: string; readonly sourceRows: number; readonly destinationRows: number; readonly changed: number; readonly compared?: { readonly by: string } }[];
   readonly error?: { readonly code: string; readonly message: string; readonly remedy?: string };
 }
 
