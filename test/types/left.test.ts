@@ -33,7 +33,7 @@ async function asking<T>(url: string, ask: (connection: TextConnection) => Promi
 const many = 'INSERT INTO t SELECT g, md5(g::text) FROM generate_series(1, 60000) g';
 const names = (url: string, sql: string) => asking(url, async (connection) => (await connection.query(sql)).map((row) => Object.values(row)[0]!));
 const inPostgres = (url: string) => names(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE '%dsync%' UNION SELECT slot_name FROM pg_replication_slots WHERE database = current_database() UNION SELECT pubname FROM pg_publication ORDER BY 1");
-const othersInPostgres = (url: string) => names(url, 'SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()');
+const othersInPostgres = (url: string) => names(url, "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'dsync%'");
 const inMariadb = (url: string) => names(url, "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'dsync\\_types\\_%' AND schema_name <> 'dsync_types_of_a_user'");
 
 async function source(): Promise<End> {
