@@ -373,6 +373,10 @@ export interface Scratch extends AsyncDisposable {
   readonly tables: readonly ScratchTable[];
   /** Types of dsync's table that this server does not have. */
   readonly absent: readonly string[];
+  /** Places named like this one, but for the digits, that killed processes have left here. */
+  readonly left: readonly string[];
+  /** Drops these. */
+  sweep(signal: AbortSignal): Promise<void>;
   /** Writes the rows of all tables; what the server does not take is told. */
   fill(signal: AbortSignal): Promise<readonly ScratchRefusal[]>;
   /** Updates every row twice: `n` becomes 1 and the value stays; then the value becomes that of the next row, which the last one takes from the first. */
@@ -393,6 +397,8 @@ export interface ScratchTable {
   /** The values of its rows in the order of their numbers, as they are written; where the column takes NULL, another row with it follows. */
   readonly values: readonly string[];
   readonly rows: number;
+  /** A copy reads its rows as those of another table: only the log tells them otherwise. */
+  readonly alike?: true;
 }
 
 export interface OpenOptions {

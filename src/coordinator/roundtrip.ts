@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { connectorFor } from '../connectors/index.js';
 import type { Column, Destination, Mapping, Row, Rows, Shape, Snapshot, Source, Target, Value } from '../contract.js';
 import { DsyncError } from '../errors.js';
@@ -8,6 +7,7 @@ import { extremesOf } from '../values/extremes.js';
 import { misfits } from '../values/misfits.js';
 import { spellAny } from '../values/normal.js';
 import { decodeRows } from '../values/bson.js';
+import { scratchName } from '../values/scratch-name.js';
 import { hashers, type RowHasher } from '../verifier/rows.js';
 import type { Ports, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource } from './ends.js';
@@ -58,7 +58,7 @@ const mostDivided = 100;
 
 /** Sends extreme values and `sample` real rows of each table through a table of the destination's own making, and compares what comes back. */
 export async function roundtrip(config: RunConfig, ports: Ports, sample: number): Promise<RoundtripReport> {
-  const connector = await connectorFor(config.destination), name = `dsync_types_${randomBytes(4).toString('hex')}`, { signal } = ports;
+  const connector = await connectorFor(config.destination), name = scratchName('types'), { signal } = ports;
   if (!connector.openScratch) throw new DsyncError('usage', `${connector.name}: can't be read again, so nothing can be tried there`);
   return withEnds(config, ports, async (source, destination) => {
     const shapes = await selectedShapes(config, source, signal), where = filtersOf(config.where, shapes);
@@ -67,6 +67,8 @@ export async function roundtrip(config: RunConfig, ports: Ports, sample: number)
     await using there = await openDestination(inner, ports);
     await using reader = await openSource(scratch.url, openOptions(inner, signal));
     await using snapshot = await source.snapshot(shapes, signal);
+    for (const left of scratch.left) await there.forget(left, [], signal);
+    await scratch.sweep(signal);
     await there.begin(name, signal);
     try {
       const tried: TableTried[] = [];

@@ -1,9 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { connectorFor } from '../connectors/index.js';
 import type { Change, ChangeLog, FollowJob, LogPlace, LogRow, Mapping, OpenOptions, Row, Rows, Scratch, ScratchRefusal, ScratchTable, Shape, Snapshot, Source, Value } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { decodeRows } from '../values/bson.js';
 import { codec } from '../values/codec.js';
+import { scratchName } from '../values/scratch-name.js';
 import { nextValue } from '../values/trials.js';
 
 /** Whether one type of a server is spelled alike by all who read it. */
@@ -41,9 +41,11 @@ interface Untrue { readonly namespace: string; readonly key: string; readonly sp
 export async function selftest(url: string, signal: AbortSignal): Promise<SelftestReport> {
   const connector = await connectorFor(url), options: OpenOptions = { signal, connections: 2, batchBytes: 1 << 20 };
   if (!connector.openSource || !connector.openScratch) throw new DsyncError('usage', `${connector.name}: has no types of its own to try`, { remedy: 'name a database: dsync selftest postgres://…' });
-  const run = `dsync_selftest_${randomBytes(4).toString('hex')}`;
+  const run = scratchName('selftest');
   await using scratch = await connector.openScratch(url, run, { ...options, empty: false });
   await using source = await connector.openSource(scratch.url, options);
+  for (const name of scratch.left) await source.log?.unpin(name, signal);
+  await scratch.sweep(signal);
   const shapes = await source.shapes({ include: scratch.include, exclude: [] }, signal);
   const unfollowed = await whyUnfollowed(source, shapes, signal);
   const { refused, stages } = unfollowed === undefined ? await followed(source, { run, shapes, scratch }, signal) : await unlogged(source, scratch, signal);
@@ -65,7 +67,7 @@ interface Written { readonly refused: readonly ScratchRefusal[]; readonly stages
 /** What a column means may depend on its values: shapes are read again when these are there. */
 async function unlogged(source: Source, scratch: Scratch, signal: AbortSignal): Promise<Written> {
   const refused = await scratch.fill(signal), shapes = await source.shapes({ include: scratch.include, exclude: [] }, signal);
-  return { refused, stages: [{ step: 'insert', readings: await readByAll(source, shapes, signal) }] };
+  return { refused, stages: [{ step: 'insert', readings: await readByAll(source, shapes, scratch, signal) }] };
 }
 
 /** Inserts, updates and deletes while the log is followed. */
@@ -75,10 +77,10 @@ async function followed(source: Source, { run, shapes, scratch }: { readonly run
     const snapshot = await log.pin(run, shapes, () => undefined, signal), replay = new Replay(log, { run, shapes, from: { position: snapshot.moment.position!, changes: 0 }, bytes: 1 << 20 });
     await snapshot[Symbol.asyncDispose]();
     const refused = await scratch.fill(signal), first = await replay.next('insert', signal);
-    const inserted: Stage = { ...first, readings: [...await readByAll(source, shapes, signal), ...first.readings] };
+    const inserted: Stage = { ...first, readings: [...await readByAll(source, shapes, scratch, signal), ...first.readings] };
     // What was refused was told when it was inserted.
     await scratch.change(signal);
-    const second = await replay.next('update', signal), updated: Stage = { ...second, readings: [...await readByAll(source, shapes, signal), ...second.readings] };
+    const second = await replay.next('update', signal), updated: Stage = { ...second, readings: [...await readByAll(source, shapes, scratch, signal), ...second.readings] };
     await scratch.clear(signal);
     const third = await replay.next('delete', signal), nothing: Reading = { way: 'verifier', tables: new Map(shapes.map(({ namespace }) => [namespace, new Map()])) };
     return { refused, stages: [inserted, updated, { ...third, readings: [nothing, ...third.readings] }] };
@@ -141,11 +143,12 @@ class Replay {
 }
 
 /** By the copy, in each format that the source gives, and by the verifier. */
-async function readByAll(source: Source, shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Reading[]> {
+async function readByAll(source: Source, shapes: readonly Shape[], scratch: Scratch, signal: AbortSignal): Promise<readonly Reading[]> {
+  const alike = new Set(scratch.tables.flatMap((table) => (table.alike ? [table.namespace] : [])));
   await using snapshot = await source.snapshot(shapes, signal);
   const copies = new Map<string, Map<string, Spelled>>(), scans = new Map<string, Spelled>();
   for (const shape of shapes) {
-    for (const format of formatsOf(source, shape)) {
+    for (const format of alike.has(shape.namespace) ? [] : formatsOf(source, shape)) {
       const way = `copy, ${format}`, tables = copies.get(way) ?? new Map<string, Spelled>();
       copies.set(way, tables.set(shape.namespace, await copied(snapshot, shape, format, signal)));
     }

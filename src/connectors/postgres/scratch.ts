@@ -1,6 +1,7 @@
 import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import type { Trial } from '../../values/native-type.js';
+import { likeScratch } from '../../values/scratch-name.js';
 import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { serverError } from './failure.js';
 import { loginOf } from './login.js';
@@ -13,8 +14,8 @@ type Table = TrialTable<Form>;
 
 const forms: readonly Form[] = [
   { suffix: '', note: '', key: ', PRIMARY KEY (id)', identity: 'DEFAULT' },
-  { suffix: '_full', note: ', whole rows in the log', key: ', PRIMARY KEY (id)', identity: 'FULL' },
-  { suffix: '_keyless', note: ', without a key', key: '', identity: 'FULL' },
+  { suffix: '_full', note: ', whole rows in the log', key: ', PRIMARY KEY (id)', identity: 'FULL', alike: true },
+  { suffix: '_keyless', note: ', without a key', key: '', identity: 'FULL', alike: true },
   { suffix: '_key', note: ' in the key', key: ', PRIMARY KEY (v, id)', identity: 'DEFAULT', inKey: true },
 ];
 
@@ -23,12 +24,15 @@ export async function openScratch(url: string, name: string, { signal, empty }: 
   const session = await Session.open(loginOf(url), 'destination', signal);
   try {
     const [[database, schemas]] = await session.query("SELECT current_database(), array_to_json(array(SELECT DISTINCT extnamespace::regnamespace::text FROM pg_extension))", signal);
+    await session.query('SELECT pg_advisory_lock(hashtextextended($1, 0))', signal, [name]);
+    const left = await leftHere(session, name, signal);
     await session.query(`CREATE SCHEMA ${quoted(name)}`, signal).catch((error: unknown) => { throw forbidden(error, database!); });
     try {
       await session.query(`SELECT set_config('search_path', $1, false)`, signal, [[quoted(name), ...JSON.parse(schemas!) as string[]].join(', ')]);
       const tables = empty ? [] : await session.transaction(signal, () => createTables(session, name, signal));
       return {
-        name, schema: name, url, include: [`${name}.*`], tables, absent: absentTypes(natives, tables),
+        name, schema: name, url, include: [`${name}.*`], tables, absent: absentTypes(natives, tables), left,
+        sweep: async (inner) => { for (const one of left) await session.query(`DROP SCHEMA IF EXISTS ${quoted(one)} CASCADE`, inner); },
         fill: (inner) => writeAll(session, tables, insertsOf, inner),
         change: (inner) => writeAll(session, tables, updatesOf, inner),
         clear: async (inner) => { await session.query(tables.map((table) => `DELETE FROM ${quoted(table.name)}`).join('; '), inner); },
@@ -42,6 +46,16 @@ export async function openScratch(url: string, name: string, { signal, empty }: 
     await session.close();
     throw error;
   }
+}
+
+/** Whoever works in such a schema holds its lock; those of killed processes are held here from now on. */
+async function leftHere(session: Session, name: string, signal: AbortSignal): Promise<readonly string[]> {
+  const rows = await session.query("SELECT nspname FROM pg_namespace WHERE nspname ~ $1 AND pg_has_role(nspowner, 'USAGE')", signal, [likeScratch(name)]), left: string[] = [];
+  for (const [schema] of rows) {
+    const [[locked]] = await session.query('SELECT pg_try_advisory_lock(hashtextextended($1, 0))', signal, [schema]);
+    if (locked === 't') left.push(schema!);
+  }
+  return left;
 }
 
 function forbidden(error: unknown, database: string): unknown {

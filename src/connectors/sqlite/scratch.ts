@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Scratch, ScratchRefusal } from '../../contract.js';
 import { messageOf } from '../../errors.js';
+import { likeScratch } from '../../values/scratch-name.js';
 import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
 import { natives } from './natives.js';
 import { ConstraintFailure, openForWriting, quoted, type Session } from './session.js';
@@ -18,16 +19,22 @@ const forms: readonly Form[] = [
 ];
 const strictTypes = new Set(['INT', 'INTEGER', 'REAL', 'TEXT', 'BLOB', 'ANY']);
 
+const place = `${hostname()}-${process.pid}-`;
+
 /** A file of its own, among the temporary ones: the library that reads the user's file is the same. */
 export async function openScratch(name: string, { empty }: { readonly empty: boolean }): Promise<Scratch> {
-  const folder = mkdtempSync(join(tmpdir(), `${name}-`)), path = join(folder, 'types.db');
+  const folder = mkdtempSync(join(tmpdir(), `${name}-${place}`)), path = join(folder, 'types.db');
+  const left = leftHere(name);
   const session = openForWriting({ path, readOnly: false });
   session.exec('BEGIN');
   const tables = (empty ? [] : trialTables(natives, undefined, forms)).filter(({ form, trial }) => !form.strict || strictTypes.has(trial.declared));
   for (const { name: table, form, trial } of tables) session.exec(`CREATE TABLE ${quoted(table)} ${form.body(trial.declared)}`);
   session.exec('COMMIT');
   return {
-    name, url: `sqlite:${path}`, include: ['*'], tables, absent: absentTypes(natives, tables),
+    name, url: `sqlite:${path}`, include: ['*'], tables, absent: absentTypes(natives, tables), left,
+    async sweep() {
+      for (const one of left) rmSync(join(tmpdir(), one), { recursive: true, force: true });
+    },
     fill: async () => write(session, tables.flatMap(insertsOf)),
     change: async () => write(session, tables.flatMap(updatesOf)),
     async clear() {
@@ -38,6 +45,23 @@ export async function openScratch(name: string, { empty }: { readonly empty: boo
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Folders of processes of this machine that are no more. */
+function leftHere(name: string): readonly string[] {
+  const like = new RegExp(`${likeScratch(name).slice(0, -1)}-(.*)-(\\d+)-[^-]*$`);
+  return readdirSync(tmpdir()).filter((folder) => {
+    const [, host, pid] = like.exec(folder) ?? [];
+    return host === hostname() && !isAlive(Number(pid));
+  });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 /** A value, and the statement that writes it. */
