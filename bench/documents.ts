@@ -6,7 +6,8 @@ import type { Prepared } from './loads.js';
 
 /* A client that works on MongoDB while dsync follows it: it inserts, updates, replaces and deletes; and what both sides hold then. */
 
-const perScale = 20_000;
+/** mongo-java-server looks through its whole oplog, and the whole collection, for each event: more would only wait for it. */
+const perScale = 4000;
 
 /** Fills two collections of the database that the URL names. */
 export async function prepareDocuments(url: string, scale: number): Promise<Prepared> {

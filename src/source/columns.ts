@@ -25,6 +25,7 @@ export function inColumns(source: Source, looking: Looking): Source {
     ...source,
     async shapes(selection, signal) {
       const found = await source.shapes(selection, signal);
+      refuseSeries(found);
       await using snapshot = await source.snapshot(found, signal);
       return Promise.all(found.map((shape) => limit(async () => {
         const { columns, key } = known.get(shape.namespace) ?? await look(shape, snapshot, looking, told, signal);
@@ -40,6 +41,12 @@ export function inColumns(source: Source, looking: Looking): Source {
     snapshot: async (shapes, signal) => snapshotInColumns(await source.snapshot(shapes.map(asCollection), signal)),
     [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
   };
+}
+
+/** Its documents have no key that a row could have. */
+function refuseSeries(shapes: readonly Shape[]): void {
+  const [series] = shapes.filter((shape) => isCollection(shape) && shape.key.length === 0);
+  if (series) throw new DsyncError('refused', `${series.namespace} is a time series: it has no columns with --document columns`, { namespace: series.namespace, remedy: `leave it out: --exclude '${series.namespace}'; and copy it by itself, with --document json` });
 }
 
 async function readObjects(source: Source, shapes: readonly Shape[], signal: AbortSignal): Promise<SchemaObjects> {

@@ -346,7 +346,7 @@ describe('events as the manual prints them', () => {
 
   test('a place is never inside a transaction: changes are counted from the one before, and gone on with there', async () => {
     const server = new MadeUpServer(), log = server.log(), from = await pinOf(log), one = (n: number, t = 102) => inserted(t, 1, { _id: n }, { ...transaction, _id: token(t, 1, `2B042C0100296E5A1004${n}`) });
-    // Since 8.0 one transaction's events may have several times (change-events/insert).
+    // A transaction of several oplog entries has several times (change-events/insert, clusterTime).
     const events = [inserted(101, 1, { _id: 0 }), one(1), one(2), one(3, 103), inserted(104, 1, { _id: 4 })];
     server.replies = [events.slice(0, 3), events.slice(3, 4), events.slice(4)];
     const all = following(log, job(from));
