@@ -185,6 +185,55 @@ for (const name of servers) {
       expect((await following(from, prepared.place).upTo(head)).changes).toMatchObject([2, 3, 7, 8].map((id) => ({ row: [id] })));
     });
 
+    test('rows of a large XA transaction are read again when it is committed, in pieces, each a place to go on from; those of small ones are kept', async () => {
+      await using database = await freshDatabase(name);
+      await database.query('CREATE TABLE t (id INT PRIMARY KEY, v TEXT)');
+      await using from = await pinned(database);
+      const prepared = (xid: string, rows: string) => `XA START '${xid}'; INSERT INTO t ${rows}; XA END '${xid}'; XA PREPARE '${xid}'`;
+      await using small = await freshConnection(database);
+      await using large = await freshConnection(database);
+      await using dropped = await freshConnection(database);
+      const [kept, left, never] = ['small', 'large', 'dropped'].map((part) => `${database.name}-${part}`) as [string, string, string];
+      await small.query(prepared(kept, "VALUES (1, 'a'), (2, 'b')"));
+      await large.query(`${prepared(left, `SELECT n + 100, REPEAT('x', 1000) FROM (${numbers(8000)}) n`)}`);
+      await dropped.query(`${prepared(never, `SELECT n + 20000, REPEAT('y', 1000) FROM (${numbers(8000)}) n`)}`);
+      await database.query("INSERT INTO t VALUES (3, 'c')");
+      await dropped.query(`XA ROLLBACK '${never}'`);
+      await large.query(`XA COMMIT '${left}'`);
+      await small.query(`XA COMMIT '${kept}'`);
+      await database.query("INSERT INTO t VALUES (4, 'd')");
+      const head = await from.log.head(signal);
+      const { messages, changes } = await following(from, from.position, { bytes: 100_000 }).upTo(head);
+      const ids = changes.map((change) => (change.kind === 'insert' ? Number(change.row[0]) : undefined));
+      expect([ids[0], ids.slice(1, -3).sort((a, b) => a! - b!), ids.slice(-3)]).toEqual([3, range(8000).map((n) => n + 100), [1, 2, 4]]);
+      const pieces = messages.filter((message): message is LogChanges => message.kind === 'changes');
+      expect(Math.max(...pieces.map(({ bytes }) => bytes))).toBeLessThan(200_000);
+      for (const piece of [pieces[3]!, pieces[Math.floor(pieces.length / 2)]!]) {
+        const rest = await following(from, piece.place, { bytes: 100_000 }).upTo(head);
+        const done = pieces.slice(0, pieces.indexOf(piece) + 1).reduce((sum, one) => sum + one.changes.length, 0);
+        expect(rest.changes.length).toBe(changes.length - done);
+        expect(rest.changes).toEqual(changes.slice(done));
+      }
+    });
+
+    test('a table that is made equal while an XA transaction is prepared gets its rows when it is committed', async () => {
+      await using database = await freshDatabase(name);
+      await database.query('CREATE TABLE t (id INT PRIMARY KEY)');
+      await using from = await pinned(database);
+      await using other = await freshConnection(database);
+      await other.query(`XA START '${database.name}'; INSERT INTO t VALUES (1); XA END '${database.name}'; XA PREPARE '${database.name}'`);
+      await database.query('INSERT INTO t VALUES (2)');
+      const since = await from.log.head(signal);
+      await other.query(`XA COMMIT '${database.name}'`);
+      await database.query('INSERT INTO t VALUES (3)');
+      const head = await from.log.head(signal), stop = new AbortController(), seen: unknown[] = [];
+      for await (const message of from.log.follow({ run, shapes: from.shapes, from: { position: from.position, changes: 0 }, bytes: 1000, since: new Map([[`${database.name}.t`, since]]) }, stop.signal)) {
+        if (message.kind === 'changes') seen.push(...message.changes.map((change) => change.kind === 'insert' && change.row[0]));
+        if (message.kind !== 'shape' && from.log.reached(message.place.position, head)) break;
+      }
+      expect(seen).toEqual([1, 3]);
+    });
+
     test('a session that logs statements or parts of rows is refused, and not passed over', async () => {
       await using database = await freshDatabase(name);
       await database.query('CREATE TABLE t (id INT PRIMARY KEY, v INT); INSERT INTO t VALUES (1, 1)');

@@ -30,6 +30,8 @@ interface Followed {
 /** After so long without a message the caller hears how far the log was read. */
 const quietMilliseconds = 500;
 const [openingBytes, truncateBytes] = [8 << 20, 64];
+/** Rows of prepared transactions are kept up to so many bytes; those of larger ones are read again when they are committed. */
+const preparedBytes = 4 << 20;
 
 export async function* follow(job: FollowJob, ports: FollowPorts, signal: AbortSignal): AsyncGenerator<LogMessage, void, undefined> {
   const control = await ports.open(signal);
@@ -58,14 +60,16 @@ class Follower {
   readonly #control: Session;
   readonly #signal: AbortSignal;
   readonly #tables = new Map<string, Followed>();
-  readonly #byId = new Map<number, { readonly map: TableMap; readonly table: Followed }>();
+  readonly #byId: Mapped = new Map();
   readonly #charsets = new Map<string, Charset>();
   readonly #foldCase: boolean;
   readonly #track: Track;
-  /** Rows of XA transactions that are prepared: they count once those are committed. */
-  readonly #prepared = new Map<string, readonly Pending[]>();
-  /** The rows of the XA transaction that is being read. */
-  #preparing: Pending[] | undefined;
+  /** XA transactions that are prepared: their rows count once those are committed. */
+  readonly #prepared = new Map<string, Prepared>();
+  /** The XA transaction that is being read. */
+  #preparing: Prepared | undefined;
+  /** Of the rows that are kept for XA transactions. */
+  #keptBytes = 0;
   /** Where the log is to be read from again as long as something is prepared. */
   #held: Position | undefined;
   #inside = false;
@@ -104,18 +108,19 @@ class Follower {
         this.#track.begin(event.gtid);
         this.#gtid = event.gtid;
         this.#inside = event.standalone === false;
+        if (this.#preparing) this.#leave(this.#preparing);
         // MySQL says it by `XA START`.
-        this.#preparing = event.prepares ? [] : undefined;
+        this.#preparing = event.prepares ? this.#began() : undefined;
         return;
       case 'file': return this.#track.file(event.name);
       case 'passed':
         this.#track.passed(event.offset);
         this.#moved = true;
         return;
-      case 'map': return this.#mapped(event.map);
-      case 'rows': return yield* this.#rows(event);
+      case 'map': return this.#mapped(event.map, this.#byId);
+      case 'rows': return yield* this.#rows(event, this.#byId);
       case 'commit': return this.#commit(event.end, event.at);
-      case 'prepare': return this.#prepare(event);
+      case 'prepare': return yield* this.#prepare(event);
       case 'query': return yield* this.#query(event);
       default: return event satisfies never;
     }
@@ -146,40 +151,90 @@ class Follower {
     this.#skip = 0;
   }
 
-  #prepare({ xid, onePhase, end, at }: Extract<LogEvent, { kind: 'prepare' }>): void {
-    const rows = this.#preparing ?? [];
+  async *#prepare({ xid, onePhase, end, at }: Extract<LogEvent, { kind: 'prepare' }>): AsyncGenerator<LogMessage> {
+    const prepared = this.#preparing ?? this.#began();
     this.#preparing = undefined;
-    if (onePhase) {
-      for (const row of rows) this.#append(row);
-    } else {
+    if (onePhase) yield* this.#committed(prepared);
+    else {
       this.#held ??= this.#track.text();
-      this.#prepared.set(xid, rows);
+      this.#prepared.set(xid, prepared);
     }
     this.#commit(end, at);
+  }
+
+  #began(): Prepared {
+    return { from: this.#track.text(), gtid: this.#gtid, rows: [], bytes: 0 };
+  }
+
+  #keep(prepared: Prepared, row: Pending): void {
+    prepared.rows!.push(row);
+    prepared.bytes += row.bytes;
+    this.#keptBytes += row.bytes;
+    if (this.#keptBytes > preparedBytes) this.#leave(prepared);
+  }
+
+  /** Its rows are no longer kept. */
+  #leave(prepared: Prepared): void {
+    this.#keptBytes -= prepared.bytes;
+    Object.assign(prepared, { rows: undefined, bytes: 0 });
+  }
+
+  /** Its rows count from now on. */
+  async *#committed(prepared: Prepared): AsyncGenerator<LogMessage> {
+    const { rows } = prepared;
+    if (!rows) return yield* this.#readAgain(prepared);
+    this.#leave(prepared);
+    for (const row of rows) {
+      this.#append(row);
+      if (this.#bytes >= this.#job.bytes) yield* this.#flush();
+    }
+  }
+
+  /** The log from before it on has it first. */
+  async *#readAgain({ from, gtid }: Prepared): AsyncGenerator<LogMessage> {
+    const control = await this.#ports.open(this.#signal), sessions = [control], byId: Mapped = new Map();
+    let log: Binlog | undefined;
+    try {
+      const dump = await this.#ports.open(this.#signal);
+      sessions.push(dump);
+      log = await openBinlog({ from, chosen: (schema, table) => this.follows({ schema, name: table }), bytes: openingBytes }, control, dump, this.#signal);
+      for (;;) {
+        for (const event of await log.take(this.#signal)) {
+          if (event.kind === 'begin' && event.gtid !== gtid) throw new DsyncError('source-lost', `the binary log has ${event.gtid} where ${gtid} was`);
+          if (event.kind === 'map') this.#mapped(event.map, byId);
+          if (event.kind === 'rows') yield* this.#rows(event, byId);
+          if (event.kind === 'prepare') return;
+        }
+      }
+    } finally {
+      log?.close();
+      for (const session of sessions) session.destroy();
+    }
   }
 
   async *#query({ schema, sql, end, at }: Extract<LogEvent, { kind: 'query' }>): AsyncGenerator<LogMessage> {
     const words = /^[\s(]*(\w+)(?:\s+(\w+))?/.exec(sql.slice(0, 200));
     const [first, second] = [words?.[1].toUpperCase() ?? '', words?.[2]?.toUpperCase()];
     if (first === 'BEGIN') this.#inside = true;
-    else if (first === 'XA') this.#xa(second ?? '', sql, end, at);
+    else if (first === 'XA') yield* this.#xa(second ?? '', sql, end, at);
     else if (first === 'COMMIT') this.#commit(end, at);
     else if (first === 'ROLLBACK' || first === 'SAVEPOINT') this.#rolledBack(first, sql, end, at);
     else if (dataStatements.has(first)) this.#refuseStatement(sql, schema);
     else yield* this.#definition(sql, schema, end, at);
   }
 
-  #xa(what: string, sql: string, end: number, at: number): void {
+  async *#xa(what: string, sql: string, end: number, at: number): AsyncGenerator<LogMessage> {
     if (what === 'START' || what === 'BEGIN') {
       this.#inside = true;
-      this.#preparing = [];
+      this.#preparing = this.#began();
     }
     if (what !== 'COMMIT' && what !== 'ROLLBACK') return;
     const [, gtrid, bqual, format] = /X'([0-9a-f]*)'\s*,\s*X'([0-9a-f]*)'\s*,\s*(\d+)/i.exec(sql) ?? [];
     const xid = `'${gtrid?.toLowerCase()}','${bqual?.toLowerCase()}',${format}`;
-    const rows = this.#prepared.get(xid);
-    if (!rows && what === 'COMMIT' && !/ONE PHASE/i.test(sql)) throw new DsyncError('history-lost', `the XA transaction ${xid} was prepared before this run's log begins, and committed after: its rows are not known`, { remedy: 'start over with a new run, while no XA transaction is prepared (XA RECOVER)' });
-    if (what === 'COMMIT') for (const row of rows ?? []) this.#append(row);
+    const prepared = this.#prepared.get(xid);
+    if (!prepared && what === 'COMMIT' && !/ONE PHASE/i.test(sql)) throw new DsyncError('history-lost', `the XA transaction ${xid} was prepared before this run's log begins, and committed after: its rows are not known`, { remedy: 'start over with a new run, while no XA transaction is prepared (XA RECOVER)' });
+    if (prepared && what === 'COMMIT') yield* this.#committed(prepared);
+    else if (prepared) this.#leave(prepared);
     this.#prepared.delete(xid);
     this.#commit(end, at);
   }
@@ -201,15 +256,20 @@ class Follower {
 
   // --- rows ---------------------------------------------------------------
 
-  #mapped(map: TableMap): void {
+  #mapped(map: TableMap, byId: Mapped): void {
     const table = this.#tables.get(this.#keyOf({ schema: map.schema, name: map.table }));
-    if (table) this.#byId.set(map.id, { map, table });
+    if (table) byId.set(map.id, { map, table });
   }
 
-  async *#rows({ change, extra, table: id, body }: Extract<LogEvent, { kind: 'rows' }>): AsyncGenerator<LogMessage> {
-    const { map, table } = this.#byId.get(id)!;
-    // One for all rows of the event: to count them they would have to be decoded.
-    if (this.#isEarly(table.shape)) return this.#count();
+  async *#rows({ change, extra, table: id, body }: Extract<LogEvent, { kind: 'rows' }>, byId: Mapped): AsyncGenerator<LogMessage> {
+    const { map, table } = byId.get(id)!, preparing = this.#preparing;
+    if (this.#isEarly(table.shape)) {
+      // What it may be further than is when it is committed, not when it is prepared.
+      if (preparing) return this.#leave(preparing);
+      // One for all rows of the event: to count them they would have to be decoded.
+      return void this.#count();
+    }
+    if (preparing && !preparing.rows) return;
     if (table.decoder === undefined || !table.decoder.map.equals(map.body)) yield* this.#decoder(table, map);
     const { decode } = table.decoder!;
     const rows = this.#decoded(table.shape, () => decode.rows(body, { extra, update: change === 'update' }));
@@ -217,8 +277,8 @@ class Follower {
     for (let i = 0; i < rows.length; i += step) {
       const told = changeOf(change, table.shape, rows[i], rows[i + 1]);
       const pending: Pending = { change: told, bytes: bytesOfChange(told), ...(decode.inexact.length > 0 && told.kind !== 'delete' && { incomplete: { shape: table.shape, inexact: decode.inexact } }) };
-      if (this.#preparing) this.#preparing.push(pending);
-      else this.#append(pending);
+      if (!preparing) this.#append(pending);
+      else if (preparing.rows) this.#keep(preparing, pending);
       if (this.#bytes >= this.#job.bytes) yield* this.#flush();
     }
   }
@@ -375,6 +435,11 @@ class Follower {
     return this.#foldCase ? name.toLowerCase() : name;
   }
 }
+
+type Mapped = Map<number, { readonly map: TableMap; readonly table: Followed }>;
+
+/** `from`: the log before it. `rows`: absent where they are read again. */
+interface Prepared { readonly from: Position; readonly gtid: string | undefined; rows: Pending[] | undefined; bytes: number }
 
 interface Pending { readonly change: Change; readonly bytes: number; readonly incomplete?: Omit<Incomplete, 'change'> }
 
