@@ -86,6 +86,8 @@ export interface Shape {
   readonly schema?: string;
   readonly name: string;
   readonly engine: string;
+  /** It is a view (`Selection.views`), read like a table. */
+  readonly view?: 'plain' | 'materialized';
   readonly columns: readonly Column[];
   /** Positions of the key columns in key order; empty for a table without a key. */
   readonly key: readonly number[];
@@ -306,6 +308,8 @@ export interface NameRules {
 export interface Selection {
   readonly include: readonly string[];
   readonly exclude: readonly string[];
+  /** Views are tables, too, by what they show. */
+  readonly views?: boolean;
 }
 
 /** A place inside a task, valid in its snapshot only. Opaque to all but its connector, yet plain text: people read state files. */

@@ -39,7 +39,7 @@ export const flags = {
   mode: { spelling: '--mode <mode>', meaning: 'copy, live (the same as --live), or changes: what changed since --from, in tables that were copied by other means', usual: 'copy' },
   from: { spelling: '--from <position>', meaning: "with --mode changes: where in the source's log the copy stands (an LSN, a GTID set, or file:offset)" },
   schema: { spelling: '--schema <way>', meaning: 'what becomes of indexes, constraints, defaults and comments: create, check (compare with what stands) or none', usual: 'create' },
-  views: { spelling: '--views <way>', meaning: 'what becomes of views: definition (made where the engine is the same, else told) or skip', usual: 'definition' },
+  views: { spelling: '--views <way>', meaning: 'what becomes of views: definition (made where the engine is the same, else told), as-tables (what they show is copied into tables) or skip', usual: 'definition' },
   document: { spelling: '--document <way>', meaning: 'what documents of MongoDB become in tables: json (one column, canonical Extended JSON) or columns (one for each field, and _rest for what they don\'t restore)', usual: 'json' },
   documentSample: { spelling: '--document-sample <number>', meaning: 'with --document columns: how many documents of a collection are looked at to choose its columns, or all', usual: 'all' },
   maxRejects: { spelling: '--max-rejects <number>', meaning: 'stop (7) when the destination could not hold more rows than this, over all processes of the run; 0: at the first' },

@@ -42,7 +42,7 @@ export const settingsSchema = z.strictObject({
   mode: z.enum(['copy', 'live', 'changes']).describe(flags.mode.meaning),
   from: z.string().min(1).describe(flags.from.meaning),
   schema: z.enum(['create', 'check', 'none']).describe(flags.schema.meaning),
-  views: z.enum(['definition', 'skip']).describe(flags.views.meaning),
+  views: z.enum(['definition', 'as-tables', 'skip']).describe(flags.views.meaning),
   document: z.enum(['json', 'columns']).describe(flags.document.meaning),
   documentSample: z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.union([z.literal('all'), z.int().min(1)], { error: 'expected all or a number of documents' })).describe(flags.documentSample.meaning),
   maxRejects: count.describe(flags.maxRejects.meaning),

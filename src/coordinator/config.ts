@@ -48,7 +48,7 @@ export interface RunConfig {
   readonly from?: Position;
   /** What becomes of indexes, constraints, defaults and comments: made, compared with what stands, or left. */
   readonly schema: 'create' | 'check' | 'none';
-  readonly views: 'definition' | 'skip';
+  readonly views: 'definition' | 'as-tables' | 'skip';
   /** What becomes of documents in tables. Absent: `json`. */
   readonly document?: 'json' | 'columns';
   /** With `columns`: look at so many documents of each collection only. Absent: at all. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Batch, Destination, Mapping, NamespaceVerification, NumberedReject, RejectLine, ReplayOutcome, Row, RunState, Snapshot, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
 import { bytesOfRow } from '../source/batches.js';
-import { misfitsBetween } from '../values/misfits.js';
+import { misfits, misfitsBetween } from '../values/misfits.js';
 import { readRow, tellRow } from '../values/told-cells.js';
 import { keyText } from '../verifier/key.js';
 import { lookUp } from '../verifier/lookup.js';
@@ -10,10 +10,11 @@ import { destination as destinationSide, source as sourceSide } from '../verifie
 import type { Ports, RunConfig } from './config.js';
 import { isSameSource } from './continuity.js';
 import { doneCutover } from './cutover.js';
-import { isReadable, lookAtDestination, openDestination, openOptions, openSource } from './ends.js';
+import { isReadable, lookAtDestination, openDestination, openOptions, openSourceOf } from './ends.js';
 import { otherEnd } from './losses.js';
 import { compareNow } from './prove.js';
 import { filtersOf } from './route.js';
+import { withRules } from './rules.js';
 import { digestOf, type Run } from './run.js';
 import { vanished } from './sync.js';
 import { refitted } from './tables.js';
@@ -76,7 +77,7 @@ export async function replay(state: RunState, config: RunConfig, ports: Ports, o
   if (!options.dryRun) await begin(state.run, mappings, config, ports, destination);
   const lines = groupsOf(ports.store.rejectLines(state.run, options.file), mappings, options.file ?? ports.store.rejects(state.run).path);
   ports.emit({ kind: 'phase', phase: 'copy' });
-  const outcomes = await throughSource(state, config, ports, async (source) => {
+  const outcomes = await throughSource(state, config, ports, destination, async (source) => {
     const replaying: Replaying = { run: state.run, id: randomUUID(), config, ports, destination, options, ...(source && { source }) };
     return outcomesOf(replaying, state, lines);
   });
@@ -141,7 +142,7 @@ async function replayKeyed(replaying: Replaying, mapping: Mapping, given: readon
 
 /** A row of another type than its column's would be taken for what it is not. */
 function fitting(mapping: Mapping, given: readonly Candidate[], outcomes: ReplayOutcome[]): readonly Candidate[] {
-  const divide = misfitsBetween(mapping);
+  const divide = mapping.source.origin ? misfits(mapping.source) : misfitsBetween(mapping);
   return given.filter(({ line, row }) => {
     const [rejected] = divide([row]).rejected;
     if (rejected) outcomes.push({ line, reason: rejected.reason });
@@ -274,13 +275,17 @@ async function mappingsOf(state: RunState, destination: Destination, { store, si
 }
 
 /** Where the run still follows its source, that is asked what became of the rows. */
-async function throughSource<T>(state: RunState, config: RunConfig, ports: Ports, action: (source: Snapshot | undefined) => Promise<T>): Promise<T> {
+async function throughSource<T>(state: RunState, config: RunConfig, ports: Ports, destination: Destination, action: (source: Snapshot | undefined) => Promise<T>): Promise<T> {
   const named = new Set(ports.store.rejects(state.run).keys.keys());
   if (!follows(state) || named.size === 0) return action(undefined);
-  await using source = await openSource(config.source, openOptions(config, ports.signal));
+  await using source = await sourceOf(state, config, ports, destination);
   if (!(await isSameSource(state, source, ports.signal))) throw otherEnd('source', state.run);
   await using snapshot = await source.snapshot(state.mappings.map((mapping) => mapping.source), ports.signal);
   return await action(snapshot);
+}
+
+async function sourceOf({ mappings }: RunState, config: RunConfig, ports: Ports, destination: Destination): Promise<Source> {
+  return withRules(await openSourceOf(config, openOptions(config, ports.signal), mappings.map(({ source }) => source)), config, destination, ports.emit);
 }
 
 interface Ending { readonly config: RunConfig; readonly ports: Ports; readonly destination: Destination; readonly mappings: readonly Mapping[]; readonly options: ReplayOptions }
@@ -306,7 +311,7 @@ async function verifyTouched(state: RunState, { config, ports, destination, mapp
   if (doneCutover(ports.store, state.run)) return { unverified: 'the run was cut over: the destination goes its own way' };
   let source: Source;
   try {
-    source = await openSource(config.source, openOptions(config, ports.signal));
+    source = await sourceOf(state, config, ports, destination);
   } catch (error) {
     if (ports.signal.aborted || !(error instanceof DsyncError)) throw error;
     return { unverified: error.message };

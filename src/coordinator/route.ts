@@ -6,10 +6,10 @@ import { literally, meantAt, selects, unescaped } from '../source/selection.js';
 interface Rule { readonly pattern: string; readonly target?: string }
 
 /** The selection that the flags mean. A pattern without a dot also means tables of the source's default schema. */
-export function selectionOf(namespaces: readonly string[], exclude: readonly string[], source: Source): Selection {
+export function selectionOf(namespaces: readonly string[], exclude: readonly string[], source: Source, views = false): Selection {
   const qualified = (pattern: string) =>
     pattern.includes('.') || source.defaultSchema === undefined ? [pattern] : [pattern, `${source.defaultSchema}.${pattern}`];
-  return { include: namespaces.map(ruleOf).flatMap((rule) => qualified(rule.pattern)), exclude: exclude.flatMap(qualified) };
+  return { include: namespaces.map(ruleOf).flatMap((rule) => qualified(rule.pattern)), exclude: exclude.flatMap(qualified), ...(views && { views }) };
 }
 
 /**

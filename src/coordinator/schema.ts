@@ -22,7 +22,7 @@ type Ways = Pick<RunConfig, 'schema' | 'views' | 'live' | 'namespaces' | 'exclud
  * that has no counterpart is a finding, before any row moves. Fails with `refused` where `check` finds a table missing.
  */
 export async function adaptTables(config: Ways, source: Source, destination: Destination, shapes: readonly Shape[], signal: AbortSignal): Promise<Adapted> {
-  const read = config.schema === 'none' || !destination.objects ? undefined : await source.objects?.(shapes, signal);
+  const read = config.schema === 'none' || !destination.objects ? undefined : await objectsOf(source, shapes, signal);
   const objects = new Map(read?.tables.map((table) => [table.namespace, config.live ? withoutComputed(table) : table]));
   const targets = targetsOf(shapes, config.namespaces, source, destination);
   const adapted = await apart(await adaptAll(targets, destination, signal, config.schema === 'create' ? objects : undefined), targets, objects, destination, signal);
@@ -39,6 +39,12 @@ export async function adaptTables(config: Ways, source: Source, destination: Des
       ...views.flatMap((view) => findingOf(view, undefined)),
     ],
   };
+}
+
+/** What the tables have; a view that becomes a table has at most the indexes and comments of a materialized one. */
+async function objectsOf(source: Source, shapes: readonly Shape[], signal: AbortSignal): Promise<SchemaObjects | undefined> {
+  const read = await source.objects?.(shapes.filter(({ view }) => view !== 'plain'), signal), views = new Set(shapes.filter(({ view }) => view).map(({ namespace }) => namespace));
+  return read && { ...read, tables: read.tables.map((table) => (views.has(table.namespace) ? { ...table, native: {}, others: [] } : table)) };
 }
 
 function plainColumn({ generated: _, native: __, ...column }: ColumnObjects): ColumnObjects {
@@ -78,9 +84,9 @@ function amongOf(mappings: readonly Mapping[]): ReadonlyMap<string, Mapping> {
   return new Map(mappings.map((mapping) => [mapping.source.namespace, mapping]));
 }
 
-/** The views that the selection names, where whole tables go; in `skip` they are not even told. */
+/** The views that the selection names, where whole tables go; otherwise they are not even told. */
 function viewsOf(config: Ways, source: Source, destination: Destination, read: SchemaObjects | undefined, mappings: readonly Mapping[]): readonly PlannedObject[] {
-  if (config.views === 'skip' || !read || !destination.view) return [];
+  if (config.views !== 'definition' || !read || !destination.view) return [];
   const selected = selects(selectionOf(config.namespaces, config.exclude, source));
   return read.views.filter(({ namespace }) => selected(namespace)).map((view) => destination.view!(view, placeOf(view, source, destination), mappings));
 }
@@ -139,7 +145,7 @@ export async function buildObjects(run: Run, live = run.config.live): Promise<vo
   const { destination, signal } = run;
   if (!destination.build || !destination.objects || run.config.schema !== 'create') return;
   const tables = run.mappings.map((mapping) => ({ mapping, objects: destination.objects!(mapping).filter((object) => object.sql !== undefined && !(live && waits(object))) }));
-  const read = run.mappings.some(({ objects, existed }) => objects && !existed) ? await run.source.objects?.(run.mappings.map(({ source }) => source), signal) : undefined;
+  const read = run.mappings.some(({ objects, existed }) => objects && !existed) ? await objectsOf(run.source, run.mappings.map(({ source }) => source), signal) : undefined;
   const views = viewsOf(run.config, run.source, destination, read, run.mappings).filter(({ sql }) => sql !== undefined);
   if (views.length === 0 && tables.every(({ objects }) => objects.every(({ stage }) => stage === 'table'))) return;
   enter(run, 'finish');

@@ -63,6 +63,7 @@ export async function resume(state: RunState, config: RunConfig, ports: Ports): 
  */
 export async function check(config: RunConfig, ports: Ports, source: Source, destination: Destination): Promise<readonly Mapping[]> {
   const shapes = await selectedShapes(config, source, ports.signal);
+  if (config.live) refuseViews(shapes);
   filtersOf(config.where, shapes);
   const { mappings, findings } = await adaptTables(config, source, destination, shapes, ports.signal);
   report('source', await source.check(shapes, ports.signal), ports);
@@ -73,6 +74,15 @@ export async function check(config: RunConfig, ports: Ports, source: Source, des
   refuseKeylessMerge(mappings, config);
   announce(mappings, ports, source, destination);
   return mappings;
+}
+
+/** What a view shows changes with the tables behind it, and is in no log. */
+function refuseViews(shapes: readonly Shape[]): void {
+  const views = shapes.filter(({ view }) => view).map(({ namespace }) => namespace);
+  if (views.length === 0) return;
+  throw new DsyncError('usage', `${views.join(', ')}: a view has no log that could be followed`, {
+    namespace: views[0], remedy: `leave out --live, or leave the views out: --views skip, --views definition, or ${views.map((namespace) => `--exclude '${namespace}'`).join(' ')}`,
+  });
 }
 
 async function checkLive(config: RunConfig, ports: Ports, source: Source, destination: Destination, shapes: readonly Shape[]): Promise<void> {
@@ -99,8 +109,8 @@ function refuseUnheld(config: RunConfig, source: Source): void {
   throw new DsyncError('usage', `${source.engine} keeps its log as long as its own settings say, and not for a run: ${named.join(', ')} can't be heeded`, { remedy: `leave out ${named.join(' and ')}` });
 }
 
-export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exclude'> & Partial<Rules>, source: Source, signal: AbortSignal): Promise<readonly Shape[]> {
-  const shapes = await source.shapes(selectionOf(config.namespaces, config.exclude, source), signal);
+export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exclude' | 'views'> & Partial<Rules>, source: Source, signal: AbortSignal): Promise<readonly Shape[]> {
+  const shapes = await source.shapes(selectionOf(config.namespaces, config.exclude, source, config.views === 'as-tables'), signal);
   if (shapes.length > 0) refuseUnnamed(config, shapes);
   if (shapes.length > 0) return shapes;
   const all = (await source.shapes({ include: ['*'], exclude: [] }, signal)).map((shape) => shape.namespace);

@@ -16,7 +16,7 @@ export function addVerify(program: Command, perform: Perform): void {
   const command = program.command('verify').argument('[SOURCE]', 'URL of the one database').argument('[DESTINATION]', 'URL of the other')
     .description('compare two databases down to the row and the column, whoever filled the second one; change nothing')
     .addHelpText('after', examples);
-  withFlags(command, [...selectionFlags, ...ruleFlags, ...documentFlags, 'acceptLoss', ...paceFlags, 'verifyWith'])
+  withFlags(command, [...selectionFlags, ...ruleFlags, ...documentFlags, 'views', 'acceptLoss', ...paceFlags, 'verifyWith'])
     .action((source, destination, flags) => perform({ source, destination, flags }, verify));
 }
 

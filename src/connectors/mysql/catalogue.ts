@@ -19,17 +19,17 @@ export interface Index { readonly name: string; readonly unique: boolean; readon
 
 const systemSchemas = ['mysql', 'information_schema', 'performance_schema', 'sys'];
 
-/** All tables of a database, or of all that are not the server's own; or the one that is named. */
-export async function readTables(session: Session, where: { readonly schema?: string; readonly table?: string }, signal: AbortSignal): Promise<Table[]> {
+/** All tables of a database, or of all that are not the server's own; or the one that is named. With `views` also views. */
+export async function readTables(session: Session, where: { readonly schema?: string; readonly table?: string; readonly views?: boolean }, signal: AbortSignal): Promise<Table[]> {
   const filter = (schema: string, table: string) => [
     where.schema === undefined ? `${schema} NOT IN (${systemSchemas.map(quote).join(', ')})` : `${schema} = ${quote(where.schema)}`,
     ...(where.table === undefined ? [] : [`${table} = ${quote(where.table)}`]),
   ].join(' AND ');
   const own = filter('table_schema', 'table_name');
   const [tables, columns, indexes, json] = [
-    await session.rows(`SELECT t.table_schema, t.table_name, t.engine, COALESCE(e.transactions, 'NO'), t.table_rows, t.data_length
+    await session.rows(`SELECT t.table_schema, t.table_name, t.engine, COALESCE(e.transactions, 'NO'), t.table_rows, t.data_length, t.table_type
       FROM information_schema.tables t LEFT JOIN information_schema.engines e ON e.engine = t.engine
-      WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED') AND ${filter('t.table_schema', 't.table_name')}`, signal),
+      WHERE t.table_type IN ('BASE TABLE', 'SYSTEM VERSIONED'${where.views ? ", 'VIEW'" : ''}) AND ${filter('t.table_schema', 't.table_name')}`, signal),
     await session.rows(`SELECT table_schema, table_name, column_name, data_type, column_type, character_maximum_length, numeric_precision, numeric_scale,
       datetime_precision, character_set_name, collation_name, is_nullable, extra, column_default IS NOT NULL, ${sridColumn(session)}
       FROM information_schema.columns WHERE ${own} ORDER BY table_schema, table_name, ordinal_position`, signal),
@@ -41,19 +41,19 @@ export async function readTables(session: Session, where: { readonly schema?: st
   return tables.map((row) => tableOf(row, columnsOf.get(keyOf(row)) ?? [], indexesOf.get(keyOf(row)) ?? [], json, session.version.flavour));
 }
 
-export async function readTable(session: Session, schema: string, table: string, signal: AbortSignal): Promise<Table | undefined> {
-  return (await readTables(session, { schema, table }, signal))[0];
+export async function readTable(session: Session, schema: string, table: string, signal: AbortSignal, views = false): Promise<Table | undefined> {
+  return (await readTables(session, { schema, table, views }, signal))[0];
 }
 
 function tableOf(row: readonly Cell[], columnRows: readonly Cell[][], indexRows: readonly Cell[][], json: ReadonlySet<string>, engine: string): Table {
-  const [schema, name, storage, transactions, rows, bytes] = row as [string, string, ...Cell[]];
+  const [schema, name, storage, transactions, rows, bytes, kind] = row as [string, string, ...Cell[]];
   const columns = columnRows.map((cells) => columnOf(catalogueColumn(cells, json), engine));
   const indexes = indexesFrom(indexRows);
   const keyIndex = keyIndexOf(indexes, columns);
   const position = new Map(columns.map((column, i) => [column.name.toLowerCase(), i]));
   return {
     shape: {
-      namespace: `${schema}.${name}`, schema, name, engine, columns,
+      namespace: `${schema}.${name}`, schema, name, engine, ...(kind === 'VIEW' && { view: 'plain' as const }), columns,
       key: keyIndex?.columns.map((column) => position.get(column.toLowerCase())!) ?? [],
       ...(rows !== null && { estimatedRows: Number(rows) }), ...(bytes !== null && { estimatedBytes: Number(bytes) }),
     },

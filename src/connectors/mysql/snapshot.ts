@@ -28,7 +28,7 @@ export async function openSnapshot(shapes: readonly Shape[], ports: SnapshotPort
   const readers = fixedPool(ports.readers);
   const tables = new Map<string, Promise<Table | undefined>>();
   const tableOf = (shape: Shape, session: Session) => {
-    const known = tables.get(shape.namespace) ?? readTable(session, shape.schema ?? '', shape.name, signal);
+    const known = tables.get(shape.namespace) ?? readTable(session, shape.schema ?? '', shape.name, signal, shape.view !== undefined);
     tables.set(shape.namespace, known);
     known.catch(() => tables.delete(shape.namespace));
     return known;

@@ -19,7 +19,7 @@ export async function openSource(address: Address, options: OpenOptions): Promis
   const open = (signal: AbortSignal) => connect({ address, settings: sourceSettings, lostAs: 'source-lost' }, signal);
   const control = await open(options.signal);
   const limits = { batchBytes: options.batchBytes, batchRows: options.batchRows ?? defaultBatchRows };
-  const shapesOf = async (signal: AbortSignal) => (await readTables(control, { schema: address.database }, signal)).map((table) => table.shape);
+  const shapesOf = async (views: boolean, signal: AbortSignal) => (await readTables(control, { schema: address.database, views }, signal)).map((table) => table.shape);
 
   const snapshot: Source['snapshot'] = async (shapes, signal) => {
     const sessions = await openAll(options.connections + 1, (inner) => open(inner).catch(lostAs('source-lost')), signal);
@@ -40,7 +40,7 @@ export async function openSource(address: Address, options: OpenOptions): Promis
     check: (shapes, signal) => checkSource(control, shapes, signal),
     async shapes(selection, signal) {
       const selected = selects(selection);
-      return (await shapesOf(signal)).filter((shape) => !isOwn(shape.name) && selected(shape.namespace)).sort(byNamespace);
+      return (await shapesOf(selection.views === true, signal)).filter((shape) => !isOwn(shape.name) && selected(shape.namespace)).sort(byNamespace);
     },
     objects: (shapes, signal) => readObjects(control, shapes, signal),
     formats: () => ['delimited', 'values'],

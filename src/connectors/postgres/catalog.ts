@@ -14,6 +14,9 @@ export interface Table {
   readonly hasPrimaryKey: boolean;
 }
 
+/** What a table's kind is in the catalogue. */
+const tableKinds = ['r', 'p'], viewKinds = ['v', 'm'];
+
 export interface ColumnTraits {
   readonly generated: boolean;
   /** Gets a value by itself where none is given. */
@@ -22,14 +25,14 @@ export interface ColumnTraits {
 
 export type TableName = { readonly oid: string; readonly schema: string; readonly name: string };
 
-/** All tables of the users', sorted: no partitions (their parent stands for them), nothing of the system's, of extensions' or of dsync's own. */
-export async function tableNames(session: Session, signal: AbortSignal): Promise<readonly TableName[]> {
+/** All tables of the users', and with `views` their views, sorted: no partitions (their parent stands for them), nothing of the system's, of extensions' or of dsync's own. */
+export async function tableNames(session: Session, views: boolean, signal: AbortSignal): Promise<readonly TableName[]> {
   const rows = await session.query(`
     SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' AND c.relnatts > 0
+    WHERE c.relkind = ANY ($1::text[]) AND NOT c.relispartition AND c.relpersistence <> 't' AND c.relnatts > 0
       AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '_dsync') AND c.relname NOT LIKE '\\_dsync%'
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY (n.nspname || '.' || c.relname) COLLATE "C"`, signal);
+    ORDER BY (n.nspname || '.' || c.relname) COLLATE "C"`, signal, [views ? [...tableKinds, ...viewKinds] : tableKinds]);
   return rows.map(([oid, schema, name]) => ({ oid: oid!, schema: schema!, name: name! }));
 }
 
@@ -94,26 +97,26 @@ const keysQuery = `
     (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND a.atttypid NOT IN (20, 21, 23)), c.relname COLLATE "C"`;
 
 const sizesQuery = `
-  SELECT c.oid, c.relkind = 'p', sum(l.reltuples) FILTER (WHERE l.reltuples >= 0), bool_and(l.reltuples >= 0), sum(pg_table_size(l.oid))
+  SELECT c.oid, c.relkind, sum(l.reltuples) FILTER (WHERE l.reltuples >= 0), bool_and(l.reltuples >= 0), sum(pg_table_size(l.oid))
   FROM pg_class c
   CROSS JOIN LATERAL (SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf) p (oid)
   JOIN pg_class l ON l.oid = p.oid AND l.relkind <> 'p'
   WHERE c.oid = ANY ($1::oid[]) GROUP BY c.oid, c.relkind
   UNION ALL
-  SELECT c.oid, true, 0, true, 0 FROM pg_class c
+  SELECT c.oid, 'p', 0, true, 0 FROM pg_class c
   WHERE c.oid = ANY ($1::oid[]) AND c.relkind = 'p' AND NOT EXISTS (SELECT FROM pg_partition_tree(c.oid) WHERE isleaf AND relid <> c.oid)`;
 
 function tableOf({ oid, schema, name }: TableName, columns: readonly TextRow[], keys: readonly TextRow[], size: TextRow): Table {
   const positions = new Map(columns.map((column, i) => [Number(column[10]), i]));
   const positionsOf = (key: TextRow) => (JSON.parse(key[1]!) as number[]).map((number) => positions.get(number)!);
-  const [, partitioned, rows, analysed, bytes] = size;
+  const [, kind, rows, analysed, bytes] = size, view = kind === 'v' ? 'plain' : kind === 'm' ? 'materialized' : undefined;
   const shape: Shape = {
-    namespace: `${schema}.${name}`, schema, name, engine: 'postgres',
+    namespace: `${schema}.${name}`, schema, name, engine: 'postgres', ...(view && { view }),
     columns: columns.map(columnOf), key: keys.length > 0 ? positionsOf(keys[0]) : [],
-    ...(analysed === 't' && { estimatedRows: Math.round(Number(rows)) }), estimatedBytes: Number(bytes),
+    ...(analysed === 't' && view !== 'plain' && { estimatedRows: Math.round(Number(rows)) }), ...(view !== 'plain' && { estimatedBytes: Number(bytes) }),
   };
   return {
-    oid, shape, partitioned: partitioned === 't',
+    oid, shape, partitioned: kind === 'p',
     traits: columns.map((column) => ({ generated: column[8] === 't', filled: column[9] === 't' })),
     keys: keys.filter((key) => key[3] === 't').map(positionsOf), hasPrimaryKey: keys.some((key) => key[2] === 't'),
   };

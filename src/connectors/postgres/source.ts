@@ -25,7 +25,7 @@ export async function openSource(login: Login, options: OpenOptions): Promise<So
     check: (shapes, signal) => checkSource(session, shapes, signal),
     async shapes(selection, signal) {
       const selected = selects(selection);
-      const names = (await tableNames(session, signal)).filter(({ schema, name }) => selected(`${schema}.${name}`));
+      const names = (await tableNames(session, selection.views === true, signal)).filter(({ schema, name }) => selected(`${schema}.${name}`));
       return (await describe(session, names, signal)).map(({ shape }) => shape);
     },
     objects: (shapes, signal) => readObjects(session, shapes, signal),

@@ -2,7 +2,7 @@ import type { Column, LogicalType, Shape } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { isOwn } from '../../source/selection.js';
 import { quoted, type Native, type Session } from './session.js';
-import { affinityOf, classOf, isOurs, logicalOf, seenAs, type StorageClass } from './types.js';
+import { affinityOf, classOf, isOurs, logicalOf, seenAs, type Affinity, type StorageClass } from './types.js';
 
 /** A table as the file's schema tells of it. */
 export interface Table {
@@ -28,16 +28,58 @@ export function tableNames(session: Session): string[] {
   return rows.map(([name]) => String(name)).filter((name) => !isOwn(name));
 }
 
+/** Names of the views. */
+export function viewNames(session: Session): string[] {
+  return session.all("SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'view'").map(([name]) => String(name)).filter((name) => !isOwn(name));
+}
+
+/**
+ * What a view shows, as a table: its columns have the types of all values that it shows now. A declared type stays where its
+ * affinity would leave them alone.
+ */
+export function viewShape(session: Session, name: string): Shape {
+  const columns = columnsIn(session, name, false).map(({ name: column, native }) => ({ name: column, native, nullable: true }));
+  const classes = columns.map((column, i) => `${classOf(quoted(column.name))} AS c${i}`).join(', ');
+  const found = session.get(`SELECT count(*), ${columns.map((_, i) => `group_concat(DISTINCT c${i})`).join(', ')} FROM (SELECT ${classes} FROM ${quoted(name)})`)!;
+  return {
+    namespace: name, name, engine: 'sqlite', view: 'plain', key: [], estimatedRows: Number(found[0]),
+    columns: columns.map((column, i) => {
+      const seen = new Set(String(found[i + 1] ?? 'null').split(',') as StorageClass[]), native = leavesAlone(affinityOf(column.native), seen) ? column.native : '';
+      return { ...column, native, type: isOurs(native) ? logicalOf(native) : seenAs(native, seen) };
+    }),
+  };
+}
+
+function leavesAlone(affinity: Affinity, seen: ReadonlySet<StorageClass>): boolean {
+  const others: Record<Affinity, readonly StorageClass[]> = { BLOB: [], TEXT: ['bit', 'integer', 'real'], REAL: ['bit', 'integer', 'text'], INTEGER: ['real', 'text'], NUMERIC: ['real', 'text'] };
+  return !others[affinity].some((one) => seen.has(one));
+}
+
+/** The rows of a view at this moment, as they are, in a temporary table of its name: they get numbers by which they can be read. */
+export function keptView(session: Session, { name, columns }: Shape): Table {
+  session.exec(`PRAGMA query_only = OFF; CREATE TEMP TABLE ${quoted(name)} (${columns.map((column) => quoted(column.name)).join(', ')})`);
+  session.exec(`INSERT INTO temp.${quoted(name)} SELECT * FROM main.${quoted(name)}; PRAGMA query_only = ON`);
+  const own = columnsIn(session, name, false);
+  return { name, strict: false, columns: own, key: [], rowid: rowidName(name, own) };
+}
+
 /** The table of this name, in any case; undefined if there is none. */
 export function readTable(session: Session, named: string): Table | undefined {
   const found = session.get("SELECT name, wr, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name = ? COLLATE NOCASE", [named]);
   if (!found) return undefined;
   const name = String(found[0]), withoutRowid = found[1] === 1n, strict = found[2] === 1n;
-  const rows = session.all('SELECT name, type, "notnull", pk, hidden, dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid', [name]);
-  const columns = rows.map((row) => columnOf(row, strict));
+  const rows = rowsOfColumns(session, name), columns = rows.map((row) => columnOf(row, strict));
   const key = rows.filter(([, , , pk]) => pk !== 0n).sort((a, b) => Number(a[3]) - Number(b[3])).map(([column]) => String(column));
   const alias = withoutRowid ? undefined : aliasIn(session, name, rows, key);
   return { name, strict, columns, key, alias, rowid: withoutRowid ? undefined : alias === undefined ? rowidName(name, columns) : quoted(alias) };
+}
+
+function rowsOfColumns(session: Session, name: string): Native[][] {
+  return session.all('SELECT name, type, "notnull", pk, hidden, dflt_value FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY cid', [name]);
+}
+
+function columnsIn(session: Session, name: string, strict: boolean): readonly TableColumn[] {
+  return rowsOfColumns(session, name).map((row) => columnOf(row, strict));
 }
 
 /** The source's view of a table, with estimates. */

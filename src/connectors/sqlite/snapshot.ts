@@ -4,7 +4,7 @@ import type { OpenOptions, Part, Shape, Snapshot, Task } from '../../contract.js
 import { DsyncError } from '../../errors.js';
 import { partsAt } from '../../source/parts.js';
 import type { File } from './address.js';
-import { edges, readTable, type Table } from './catalogue.js';
+import { edges, keptView, readTable, type Table } from './catalogue.js';
 import { orderOf, userCondition } from './paging.js';
 import { read } from './read.js';
 import { scan } from './scan.js';
@@ -17,7 +17,7 @@ export function snapshot(file: File, options: OpenOptions): Snapshot {
   const fingerprint = began(session);
   const tables = new Map<string, Table>();
   const tableOf = (shape: Shape, where?: string): Table => {
-    const table = tables.get(shape.name) ?? readTable(session, shape.name);
+    const table = tables.get(shape.name) ?? (shape.view ? keptView(session, shape) : readTable(session, shape.name));
     if (!table) throw new DsyncError('data', `table ${shape.name} is not in ${file.path}`, { namespace: shape.namespace });
     tables.set(shape.name, table);
     if (where !== undefined) checkCondition(session, table, where);

@@ -1,6 +1,6 @@
 import type { Finding, OpenOptions, Source } from '../../contract.js';
 import { selects } from '../../source/selection.js';
-import { readTable, shapeOf, tableNames } from './catalogue.js';
+import { readTable, shapeOf, tableNames, viewNames, viewShape } from './catalogue.js';
 import { checkSource } from './check.js';
 import { readObjects } from './schema.js';
 import { sequences } from './sequences.js';
@@ -13,7 +13,10 @@ export function source(session: Session, options: OpenOptions): Source {
     version: session.version,
     identity: async () => identityOf(session.file),
     check: async (): Promise<readonly Finding[]> => checkSource(session),
-    shapes: async (selection) => tableNames(session).filter(selects(selection)).sort().map((name) => shapeOf(session, readTable(session, name)!)),
+    async shapes(selection) {
+      const tables = tableNames(session).filter(selects(selection)), views = selection.views ? viewNames(session).filter(selects(selection)) : [];
+      return [...tables, ...views].sort().map((name) => (views.includes(name) ? viewShape(session, name) : shapeOf(session, readTable(session, name)!)));
+    },
     objects: async (shapes) => readObjects(session, shapes),
     sequences: async (shapes) => sequences(session, shapes),
     // SQLite and MongoDB keep the type of each value, which lines of text don't.
