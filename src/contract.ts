@@ -300,6 +300,8 @@ export interface NameRules {
   readonly constraints: 'schema' | 'table';
   /** Names that differ in letter case only are the same. */
   readonly ignoresCase: boolean;
+  /** Absent: of tables and schemas too. */
+  readonly tablesIgnoreCase?: boolean;
 }
 
 // --- selection and plan --------------------------------------------------

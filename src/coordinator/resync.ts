@@ -6,7 +6,7 @@ import { isReadable, logOf } from './ends.js';
 import { tasksOf } from './moment.js';
 import { compareStale, unreadable } from './prove.js';
 import { reshaped, sameShape } from './reshape.js';
-import { selectionOf, targetsOf } from './route.js';
+import { placesOf, selectionOf } from './route.js';
 import { copyTables, forgetRejects, type Run, type Work } from './run.js';
 import { adaptAll, agreementOf, refuseLosses, refuseRows } from './tables.js';
 
@@ -105,7 +105,7 @@ export async function add(run: Run, apart: Apart, name: string): Promise<string>
   if (shapes.length !== 1) throw new DsyncError('usage', shapes.length === 0 ? `the source has no table ${name}` : `${name} names ${shapes.length} tables`, { remedy: 'name one table, as dsync plan does' });
   const [shape] = shapes, { namespace } = shape;
   if (run.mappings.some((mapping) => mapping.source.namespace === namespace)) throw new DsyncError('usage', `the run has the table ${namespace} already`, { remedy: `dsync tables ${run.id} resync ${namespace} copies it anew` });
-  const targets = targetsOf([...run.mappings.map((mapping) => mapping.source), shape], config.namespaces, source, destination);
+  const targets = placesOf([...run.mappings.map((mapping) => mapping.source), shape], config.namespaces, source, destination);
   const [mapping] = await adaptAll(new Map([[shape, targets.get(shape)!]]), destination, signal);
   refuseLosses([mapping], config.acceptLoss);
   await refuseRows([mapping], { ...config, existing: 'refuse' }, destination, signal);

@@ -1,5 +1,6 @@
-import type { Selection, Shape, Source, Target } from '../contract.js';
+import type { Destination, Selection, Shape, Source, Target } from '../contract.js';
 import { DsyncError } from '../errors.js';
+import { marked } from '../schema/names.js';
 import { literally, meantAt, selects, unescaped } from '../source/selection.js';
 
 /** `--namespace PATTERN` or `--namespace NAMESPACE:TARGET`, taken apart; both still have their backslashes. */
@@ -19,8 +20,20 @@ export function selectionOf(namespaces: readonly string[], exclude: readonly str
 export function targetsOf(shapes: readonly Shape[], namespaces: readonly string[], source: Source, destination: { readonly defaultSchema?: string }): ReadonlyMap<Shape, Target> {
   const rules = namespaces.map(ruleOf).filter((rule) => rule.target !== undefined);
   const targets = new Map(shapes.map((shape) => [shape, renamed(shape, rules, source) ?? sameName(shape, source, destination)]));
-  refuseSharedTargets(targets);
+  refuseSharedTargets(targets, destination.defaultSchema);
   return targets;
+}
+
+/** The same, where the destination tells all of them apart: of names that differ in letter case only, all but the first get a hash if it does not. */
+export function placesOf(shapes: readonly Shape[], namespaces: readonly string[], source: Source, destination: Pick<Destination, 'defaultSchema' | 'names'>): ReadonlyMap<Shape, Target> {
+  const targets = targetsOf(shapes, namespaces, source, destination), { names, defaultSchema } = destination;
+  if (!names || !(names.tablesIgnoreCase ?? names.ignoresCase)) return targets;
+  const taken = new Set<string>();
+  return new Map([...targets].map(([shape, target]) => {
+    const place = JSON.stringify([target.schema ?? defaultSchema, target.name]).toLowerCase(), isTaken = taken.has(place);
+    taken.add(place);
+    return [shape, isTaken ? { ...target, name: marked(target.name, shape.namespace, names) } : target];
+  }));
 }
 
 /** The filter of a namespace. Fails with `usage` where a filter names a table that is not selected. */
@@ -63,10 +76,10 @@ function sameName(shape: Shape, source: Source, destination: { readonly defaultS
   return inDefault ? { name: shape.name } : { schema: shape.schema, name: shape.name };
 }
 
-function refuseSharedTargets(targets: ReadonlyMap<Shape, Target>): void {
+function refuseSharedTargets(targets: ReadonlyMap<Shape, Target>, defaultSchema: string | undefined): void {
   const taken = new Map<string, string>();
   for (const [shape, target] of targets) {
-    const name = JSON.stringify([target.schema, target.name]);
+    const name = JSON.stringify([target.schema ?? defaultSchema, target.name]);
     const other = taken.get(name);
     if (other) throw new DsyncError('usage', `${other} and ${shape.namespace} would both go to ${target.name}`, { remedy: 'rename one: --namespace NAMESPACE:TARGET' });
     taken.set(name, shape.namespace);

@@ -2,12 +2,11 @@ import pLimit from 'p-limit';
 import type { ColumnObjects, Destination, Finding, Mapping, ObjectStage, PlannedObject, SchemaObjects, Shape, Source, TableObjects, Target, ViewObject } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { differences } from '../schema/differences.js';
-import { marked, nameObjects } from '../schema/names.js';
+import { nameObjects } from '../schema/names.js';
 import { resolveReferences } from '../schema/portable.js';
 import { selects } from '../source/selection.js';
 import type { RunConfig } from './config.js';
-import { selectionOf, targetsOf } from './route.js';
-import { settled } from './rules.js';
+import { placesOf, selectionOf, targetsOf } from './route.js';
 import { enter, type Run } from './run.js';
 import { sourceSequences } from './numbers.js';
 import { adaptAll } from './tables.js';
@@ -24,16 +23,16 @@ type Ways = Pick<RunConfig, 'schema' | 'views' | 'live' | 'namespaces' | 'exclud
 export async function adaptTables(config: Ways, source: Source, destination: Destination, shapes: readonly Shape[], signal: AbortSignal): Promise<Adapted> {
   const read = config.schema === 'none' || !destination.objects ? undefined : await objectsOf(source, shapes, signal);
   const objects = new Map(read?.tables.map((table) => [table.namespace, config.live ? withoutComputed(table) : table]));
-  const targets = targetsOf(shapes, config.namespaces, source, destination);
-  const adapted = await apart(await adaptAll(targets, destination, signal, config.schema === 'create' ? objects : undefined), targets, objects, destination, signal);
-  if (config.schema === 'check') return { mappings: adapted.mappings, findings: await checked(adapted.mappings, objects, destination, signal), views: [] };
-  const { mappings: named, renamed } = destination.names ? nameObjects(adapted.mappings, destination.names) : { mappings: adapted.mappings, renamed: [] };
+  const targets = placesOf(shapes, config.namespaces, source, destination);
+  const found = await adaptAll(targets, destination, signal, config.schema === 'create' ? objects : undefined);
+  if (config.schema === 'check') return { mappings: found, findings: await checked(found, objects, destination, signal), views: [] };
+  const { mappings: named, renamed } = destination.names ? nameObjects(found, destination.names) : { mappings: found, renamed: [] };
   const resolved = resolveReferences(named), mappings = destination.tied?.(resolved) ?? resolved;
   const views = viewsOf(config, source, destination, read, mappings);
   return {
     mappings, views,
     findings: [
-      ...adapted.findings,
+      ...[...targetsOf(shapes, config.namespaces, source, destination).values()].flatMap((wanted, i) => tableRenamed(found[i], wanted)),
       ...renamed.map(({ namespace, from, to }): Finding => ({ level: 'info', code: 'object-renamed', namespace, message: `${namespace}: ${from} is named ${to} in the destination` })),
       ...mappings.flatMap((mapping) => objectFindings(mapping, destination.objects?.(mapping) ?? [], config.live)),
       ...views.flatMap((view) => findingOf(view, undefined)),
@@ -58,26 +57,9 @@ function withoutComputed(table: TableObjects): TableObjects {
   return { ...table, columns: table.columns.map((column) => (column.generated ? plainColumn(column) : column)), others: [...table.others, ...computed] };
 }
 
-/** Tables whose names differ in letter case only, where the destination takes those for one: all but the first get a hash. */
-async function apart(mappings: readonly Mapping[], targets: ReadonlyMap<Shape, Target>, objects: ReadonlyMap<string, TableObjects>, destination: Destination, signal: AbortSignal): Promise<{ readonly mappings: readonly Mapping[]; readonly findings: readonly Finding[] }> {
-  const { names } = destination, taken = new Set<string>(), findings: Finding[] = [], kept: Mapping[] = [], shapes = [...targets];
-  for (const [i, mapping] of mappings.entries()) {
-    const place = JSON.stringify([mapping.target.schema, names?.ignoresCase ? mapping.target.name.toLowerCase() : mapping.target.name]);
-    if (!names || !taken.has(place)) {
-      taken.add(place);
-      kept.push(mapping);
-      if (names && !mapping.target.name.endsWith(shapes[i][1].name) && !mapping.existed) findings.push(tableRenamed(mapping));
-      continue;
-    }
-    const [shape, target] = shapes[i], other = settled(await destination.adapt(shape, { ...target, name: marked(target.name, shape.namespace, names) }, signal, objects.get(shape.namespace)));
-    kept.push(other);
-    findings.push(tableRenamed(other));
-  }
-  return { mappings: kept, findings };
-}
-
-function tableRenamed({ source, target }: Mapping): Finding {
-  return { level: 'info', code: 'table-renamed', namespace: source.namespace, message: `${source.namespace} is named ${target.namespace} in the destination` };
+function tableRenamed({ source, target, existed }: Mapping, wanted: Target): Finding[] {
+  if (existed || target.name === wanted.name) return [];
+  return [{ level: 'info', code: 'table-renamed', namespace: source.namespace, message: `${source.namespace} is named ${target.namespace} in the destination` }];
 }
 
 function amongOf(mappings: readonly Mapping[]): ReadonlyMap<string, Mapping> {

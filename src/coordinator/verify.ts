@@ -3,7 +3,7 @@ import { DsyncError } from '../errors.js';
 import { verify } from '../verifier/verify.js';
 import type { Ports, RunConfig, RunReport } from './config.js';
 import { isReadable, lookAtDestination } from './ends.js';
-import { filtersOf, targetsOf } from './route.js';
+import { filtersOf, placesOf } from './route.js';
 import { refuseRuledFilter } from './rules.js';
 import { selectedShapes, withEnds } from './sync.js';
 import { adaptAll } from './tables.js';
@@ -21,7 +21,7 @@ export async function verifyOnly(config: RunConfig, ports: Ports): Promise<RunRe
     const where = filtersOf(config.where, shapes);
     refuseForeignFilter(config, source.engine, destination.engine);
     refuseRuledFilter(shapes, where);
-    const mappings = await adaptAll(targetsOf(shapes, config.namespaces, source, destination), destination, signal);
+    const mappings = await adaptAll(placesOf(shapes, config.namespaces, source, destination), destination, signal);
     const there = mappings.filter((mapping) => mapping.existed);
     for (const mapping of mappings) if (!mapping.existed) tally.emit({ kind: 'verified', verification: missingTable(mapping) });
     tally.emit({ kind: 'phase', phase: 'verify' });

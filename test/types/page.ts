@@ -21,7 +21,7 @@ type Keeps = (column: Column, engine: string, inKey: boolean) => Kept;
 
 const offered = (flavour: 'mysql' | 'mariadb'): Keeps => (column, engine, inKey) => {
   const shape: Shape = { namespace: 't', name: 't', engine, columns: [column], key: inKey ? [0] : [] };
-  const [stored] = storeColumns(shape, { version: { flavour, number: 0, text: flavour }, exactCollation: 'bin', collations: new Set(), lowersNames: false });
+  const [stored] = storeColumns(shape, { version: { flavour, number: 0, text: flavour }, exactCollation: 'bin', collations: new Set(), lowersNames: false, ignoresTableCase: false });
   const mapping: Mapping = { source: shape, target: { ...shape, engine: flavour, columns: [stored!.column] }, fidelity: [stored!.fidelity], existed: false, staged: false };
   return { native: stored!.column.native.replace(/ CHARACTER SET .*/, ''), fidelity: withZeroNotes(mapping).fidelity[0]! };
 };

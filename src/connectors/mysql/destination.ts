@@ -45,7 +45,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     check: (mappings, signal) => using(signal, (session) => checkDestination(session, mappings, signal)),
     adapt: (source, target, signal, objects) => using(signal, (session) => adapt(source, target, schemaOf(target.schema, address), offer, session, signal, objects)),
     typeOf: (spelling) => typeOf(spelling, offer.version.flavour),
-    names,
+    names: { ...names, tablesIgnoreCase: offer.ignoresTableCase },
     tied: tieColumns,
     objects: (mapping) => planObjects(mapping, offer),
     view: (view, target, mappings) => planView(view, target, mappings, offer),

@@ -11,6 +11,8 @@ export interface Offer {
   readonly collations: ReadonlySet<string>;
   /** `lower_case_table_names = 1`: names of tables and databases are kept in small letters. */
   readonly lowersNames: boolean;
+  /** `lower_case_table_names` above 0: such names are found in any letter case. */
+  readonly ignoresTableCase: boolean;
 }
 
 export interface Stored { readonly column: Column; readonly fidelity: Fidelity }

@@ -13,7 +13,7 @@ export async function readOffer(session: Session, signal: AbortSignal): Promise<
   const rows = await session.rows('SELECT collation_name FROM information_schema.collations', signal);
   const exactCollation = version.flavour === 'mariadb' ? 'utf8mb4_nopad_bin' : 'utf8mb4_0900_bin';
   const [[lowered]] = await session.rows('SELECT @@lower_case_table_names', signal);
-  return { version, exactCollation, collations: new Set(rows.flatMap(([collation]) => collation ?? [])), lowersNames: lowered === '1' };
+  return { version, exactCollation, collations: new Set(rows.flatMap(([collation]) => collation ?? [])), lowersNames: lowered === '1', ignoresTableCase: lowered !== '0' };
 }
 
 /** The table that takes the rows of `source`: what stands there, if it fits, else what would be made. */
