@@ -3,6 +3,7 @@ import type { ChangeLog, Destination, OpenOptions, Shape, Snapshot, Source } fro
 import { withRateLimit } from '../destination/limit.js';
 import { retrying, withRetry } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
+import { whole } from '../source/ruled.js';
 import type { Ports, RunConfig } from './config.js';
 
 const megabyte = 1 << 20;
@@ -30,7 +31,7 @@ export async function openSourceOf(config: RunConfig, options: OpenOptions, know
   const source = await openSource(config.source, options);
   if (from === 'mongodb' && config.document === 'columns') {
     const [{ inColumns }, { tableIn }] = await Promise.all([import('../source/columns.js'), import('../source/look.js')]);
-    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known, options });
+    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known: known.map(whole), options });
   }
   if (from !== 'mongodb' && to === 'mongodb') return (await import('../source/documents.js')).asDocuments(source);
   return source;

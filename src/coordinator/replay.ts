@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Batch, Destination, Mapping, NamespaceVerification, NumberedReject, RejectLine, ReplayOutcome, Row, RunState, Snapshot, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
 import { bytesOfRow } from '../source/batches.js';
+import { ruledAgain } from '../source/ruled.js';
 import { misfitsBetween } from '../values/misfits.js';
 import { readRow, tellRow } from '../values/told-cells.js';
 import { keyText } from '../verifier/key.js';
@@ -14,6 +15,7 @@ import { isReadable, lookAtDestination, openDestination, openOptions, openSource
 import { otherEnd } from './losses.js';
 import { compareNow } from './prove.js';
 import { filtersOf } from './route.js';
+import { withRules } from './rules.js';
 import { digestOf, type Run } from './run.js';
 import { vanished } from './sync.js';
 import { refitted } from './tables.js';
@@ -76,7 +78,7 @@ export async function replay(state: RunState, config: RunConfig, ports: Ports, o
   if (!options.dryRun) await begin(state.run, mappings, config, ports, destination);
   const lines = groupsOf(ports.store.rejectLines(state.run, options.file), mappings, options.file ?? ports.store.rejects(state.run).path);
   ports.emit({ kind: 'phase', phase: 'copy' });
-  const outcomes = await throughSource(state, config, ports, async (source) => {
+  const outcomes = await throughSource(state, config, ports, destination, async (source) => {
     const replaying: Replaying = { run: state.run, id: randomUUID(), config, ports, destination, options, ...(source && { source }) };
     return outcomesOf(replaying, state, lines);
   });
@@ -141,11 +143,11 @@ async function replayKeyed(replaying: Replaying, mapping: Mapping, given: readon
 
 /** A row of another type than its column's would be taken for what it is not. */
 function fitting(mapping: Mapping, given: readonly Candidate[], outcomes: ReplayOutcome[]): readonly Candidate[] {
-  const divide = misfitsBetween(mapping);
-  return given.filter(({ line, row }) => {
-    const [rejected] = divide([row]).rejected;
-    if (rejected) outcomes.push({ line, reason: rejected.reason });
-    return !rejected;
+  const divide = misfitsBetween(mapping), again = ruledAgain(mapping.source);
+  return given.flatMap((candidate) => {
+    const { row, reason = divide([row]).rejected[0]?.reason } = again(candidate.row);
+    if (reason !== undefined) outcomes.push({ line: candidate.line, reason });
+    return reason === undefined ? [{ ...candidate, row }] : [];
   });
 }
 
@@ -274,10 +276,11 @@ async function mappingsOf(state: RunState, destination: Destination, { store, si
 }
 
 /** Where the run still follows its source, that is asked what became of the rows. */
-async function throughSource<T>(state: RunState, config: RunConfig, ports: Ports, action: (source: Snapshot | undefined) => Promise<T>): Promise<T> {
+async function throughSource<T>(state: RunState, config: RunConfig, ports: Ports, destination: Destination, action: (source: Snapshot | undefined) => Promise<T>): Promise<T> {
   const named = new Set(ports.store.rejects(state.run).keys.keys());
   if (!follows(state) || named.size === 0) return action(undefined);
-  await using source = await openSource(config.source, openOptions(config, ports.signal));
+  await using plain = await openSource(config.source, openOptions(config, ports.signal));
+  const source = withRules(plain, config, destination, ports.emit);
   if (!(await isSameSource(state, source, ports.signal))) throw otherEnd('source', state.run);
   await using snapshot = await source.snapshot(state.mappings.map((mapping) => mapping.source), ports.signal);
   return await action(snapshot);
@@ -306,7 +309,7 @@ async function verifyTouched(state: RunState, { config, ports, destination, mapp
   if (doneCutover(ports.store, state.run)) return { unverified: 'the run was cut over: the destination goes its own way' };
   let source: Source;
   try {
-    source = await openSource(config.source, openOptions(config, ports.signal));
+    source = withRules(await openSource(config.source, openOptions(config, ports.signal)), config, destination, ports.emit);
   } catch (error) {
     if (ports.signal.aborted || !(error instanceof DsyncError)) throw error;
     return { unverified: error.message };
