@@ -3,6 +3,7 @@ import type { ChangeLog, Destination, OpenOptions, Shape, Snapshot, Source } fro
 import { withRateLimit } from '../destination/limit.js';
 import { retrying, withRetry } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
+import { whole } from '../source/ruled.js';
 import { literally } from '../source/selection.js';
 import type { Ports, RunConfig } from './config.js';
 import { targetsOf } from './route.js';
@@ -32,7 +33,7 @@ export async function openSourceOf(config: RunConfig, options: OpenOptions, know
   const source = await openSource(config.source, options);
   if (from === 'mongodb' && config.document === 'columns') {
     const [{ inColumns }, { tableIn }] = await Promise.all([import('../source/columns.js'), import('../source/look.js')]);
-    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known, options, standing: (shapes, signal) => standingTables(config, source, shapes, options, signal) });
+    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known: known.map(whole), options, standing: (shapes, signal) => standingTables(config, source, shapes, options, signal) });
   }
   if (from !== 'mongodb' && to === 'mongodb') return (await import('../source/documents.js')).asDocuments(source);
   return source;

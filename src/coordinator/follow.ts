@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Change, ChangeLog, LogMessage, LogPlace, Position, Rejected, RunLog, RunState, Shape } from '../contract.js';
+import type { Change, ChangeLog, LogChanges, LogMessage, LogPlace, Position, RunLog, RunState, Shape } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { Apart } from './apart.js';
 import { refuseAhead } from './continuity.js';
@@ -93,7 +93,7 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
       }
       if (message.value.kind === 'position') lanes.pass(message.value.place);
       else {
-        rejectAll(run, message.value.place, message.value.rejected);
+        rejectAll(run, message.value);
         await lanes.take(ways.size === 0 ? message.value : { ...message.value, changes: message.value.changes.map((change) => ways.get(change.namespace)?.(change) ?? change) });
       }
       saver.heard(message.value);
@@ -115,7 +115,7 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
 }
 
 /** Before the place behind them is durable: after a crash they are told once more, never less. */
-function rejectAll(run: Run, place: LogPlace, rejected: readonly Rejected[] = []): void {
+function rejectAll(run: Run, { rejected = [], place }: LogChanges): void {
   for (const mapping of run.mappings) {
     const own = rejected.filter(({ namespace }) => namespace === mapping.source.namespace);
     if (own.length > 0) reject(run, mapping, own, placeText(place));

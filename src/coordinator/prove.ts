@@ -1,6 +1,7 @@
-import type { Emit, Mapping, NamespaceVerification, Snapshot } from '../contract.js';
+import type { Emit, Mapping, NamespaceVerification, Rejected, Row, Snapshot } from '../contract.js';
 import { retrying } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
+import { ruledAgain } from '../source/ruled.js';
 import { misfitsBetween } from '../values/misfits.js';
 import { verify, type VerifyRequest } from '../verifier/verify.js';
 import { isReadable, lookAtDestination } from './ends.js';
@@ -96,11 +97,22 @@ function remembered({ id, store }: Run, fingerprint: string | undefined): Pick<V
 }
 
 async function mendTable(run: Run, mapping: Mapping, changes: Parameters<Run['destination']['mend']>[2]) {
-  const { fit, rejected } = misfitsBetween(mapping)(changes.upserts);
-  const result = await run.destination.mend(run.id, mapping, { ...changes, upserts: fit }, run.signal);
-  const all = [...rejected, ...result.rejected];
+  const { fit, rejected } = misfitsBetween(mapping)(changes.upserts), { good, bad } = divided(mapping, fit);
+  const result = await run.destination.mend(run.id, mapping, { ...changes, upserts: good }, run.signal);
+  const all = [...rejected, ...bad, ...result.rejected];
   if (all.length > 0) reject(run, mapping, all);
   return { rejected: all };
+}
+
+/** The verifier reads rows with a value that can't be what is wanted of it, too. */
+function divided({ source }: Mapping, rows: readonly Row[]): { readonly good: readonly Row[]; readonly bad: readonly Rejected[] } {
+  const again = ruledAgain(source), good: Row[] = [], bad: Rejected[] = [];
+  for (const row of rows) {
+    const { reason, column } = again(row);
+    if (reason === undefined) good.push(row);
+    else bad.push({ namespace: source.namespace, row, reason, ...(column !== undefined && { column }) });
+  }
+  return { good, bad };
 }
 
 /** A table without a key can't be mended row by row: it is copied anew, in the present moment, and swapped in. */

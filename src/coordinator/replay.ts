@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Batch, Destination, Mapping, NamespaceVerification, NumberedReject, RejectLine, ReplayOutcome, Row, RunState, Snapshot, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
 import { bytesOfRow } from '../source/batches.js';
+import { ruledAgain } from '../source/ruled.js';
 import { misfits, misfitsBetween } from '../values/misfits.js';
 import { readRow, tellRow } from '../values/told-cells.js';
 import { keyText } from '../verifier/key.js';
@@ -142,11 +143,11 @@ async function replayKeyed(replaying: Replaying, mapping: Mapping, given: readon
 
 /** A row of another type than its column's would be taken for what it is not. */
 function fitting(mapping: Mapping, given: readonly Candidate[], outcomes: ReplayOutcome[]): readonly Candidate[] {
-  const divide = mapping.source.origin ? misfits(mapping.source) : misfitsBetween(mapping);
-  return given.filter(({ line, row }) => {
-    const [rejected] = divide([row]).rejected;
-    if (rejected) outcomes.push({ line, reason: rejected.reason });
-    return !rejected;
+  const divide = mapping.source.origin ? misfits(mapping.source) : misfitsBetween(mapping), again = ruledAgain(mapping.source);
+  return given.flatMap((candidate) => {
+    const { row, reason = divide([row]).rejected[0]?.reason } = again(candidate.row);
+    if (reason !== undefined) outcomes.push({ line: candidate.line, reason });
+    return reason === undefined ? [{ ...candidate, row }] : [];
   });
 }
 

@@ -2,6 +2,7 @@ import type { Column, ColumnRule, Destination, Emit, Fidelity, Mapping, Mask, On
 import { DsyncError } from '../errors.js';
 import { changesValues, originOf, ruled } from '../source/ruled.js';
 import { castBetween } from '../values/cast.js';
+import { restNative } from '../values/columns.js';
 import { isMaskable, isRoomy } from '../values/mask.js';
 import { nearest } from '../nearest.js';
 import type { RunConfig } from './config.js';
@@ -26,11 +27,18 @@ function hasRules({ cast, columns, mask, onBadValue }: Rules): boolean {
 export function ruling(rules: Rules, destination: Pick<Destination, 'engine' | 'typeOf'>): (plain: Shape) => Shape {
   return (plain) => {
     const kept = keptColumns(plain, rules);
-    const columns = kept.map((column) => ruledColumn(column, plain, rules, destination));
+    const columns = hidingRest(kept.map((column) => ruledColumn(column, plain, rules, destination)), plain);
     if (columns.length === plain.columns.length && columns.every(({ rule }) => !rule)) return plain;
     const key = plain.key.map((i) => kept.indexOf(plain.columns[i]));
     return { ...plain, columns, key, origin: plain.columns };
   };
+}
+
+/** A value that does not fit its column stands in `rest`, where documents are columns: what is masked or left out must not. */
+function hidingRest(columns: readonly Column[], plain: Shape): readonly Column[] {
+  const hidden = plain.columns.map(({ name }) => name).filter((name) => columns.find((column) => column.name === name)?.rule?.mask ?? !columns.some((column) => column.name === name));
+  if (plain.engine !== 'mongodb' || hidden.length === 0) return columns;
+  return columns.map((column) => (column.native === restNative && !column.rule?.mask ? { ...column, rule: { ...column.rule, forgets: hidden } } : column));
 }
 
 // --- what a rule names -------------------------------------------------------
@@ -229,11 +237,11 @@ function told({ level, note }: Fidelity, column: Column, shape: Shape): Fidelity
   const exact = rule.cast && castBetween(from.type, column.type)?.keepsText;
   const { masks = [], left = [], kept } = rule.fields ?? {};
   const notes = [
-    rule.mask && `masked: ${rule.mask}`, ...masks.map(({ path, mask }) => `${path} masked: ${mask}`), left.length > 0 && `left out: ${left.join(', ')}`, kept && `only ${kept.join(', ')}`,
+    rule.mask && `masked: ${rule.mask}`, rule.forgets && `without ${rule.forgets.join(', ')}`, ...masks.map(({ path, mask }) => `${path} masked: ${mask}`), left.length > 0 && `left out: ${left.join(', ')}`, kept && `only ${kept.join(', ')}`,
     rule.cast && `cast from ${from.native}`, rule.cast && !rule.mask && (rule.rounds ? `what does not fit is rounded or cut; what can't be converted ${ending}` : exact ? undefined : `a value that can't be converted exactly ${ending}`),
     !rule.cast && rule.bad && `a value that can't be kept ${ending}`, note,
   ].filter((text) => typeof text === 'string');
-  return { level: level === 'exact' && (rule.cast || rule.mask || rule.fields) ? 'reshaped' : level, ...(notes.length > 0 && { note: notes.join('; ') }) };
+  return { level: level === 'exact' && (rule.cast || rule.mask || rule.fields || rule.forgets) ? 'reshaped' : level, ...(notes.length > 0 && { note: notes.join('; ') }) };
 }
 
 /** A filter that is given to the destination as well must mean the same there. */

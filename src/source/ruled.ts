@@ -4,6 +4,7 @@ import { fieldsRewriter } from '../values/bson-fields.js';
 import { BadValue, castBetween, castOfAny, type Convert } from '../values/cast.js';
 import { maskerOf } from '../values/mask.js';
 import { isOfType } from '../values/misfits.js';
+import { forgetting } from '../values/rest.js';
 import { refusalOf } from '../values/taking.js';
 import { keyText } from '../verifier/key.js';
 
@@ -53,7 +54,7 @@ export function changesValues({ columns }: Shape): boolean {
 }
 
 function changesCell({ rule }: Column): boolean {
-  return rule !== undefined && (rule.mask !== undefined || rule.fields !== undefined || rule.bad !== undefined || rule.cast !== undefined);
+  return rule !== undefined && (rule.mask !== undefined || rule.fields !== undefined || rule.forgets !== undefined || rule.bad !== undefined || rule.cast !== undefined);
 }
 
 /** The source's own shape, with all its columns. */
@@ -107,6 +108,10 @@ function wayOf(column: Column, shape: Shape, key: string | undefined): Way {
   if (rule.fields) {
     const rewrite = fieldsRewriter(rule.fields, key);
     return (value) => (value instanceof Uint8Array ? rewrite(value) : value);
+  }
+  if (rule.forgets) {
+    const forget = forgetting(rule.forgets);
+    return (value) => (typeof value === 'string' ? forget(value) : value);
   }
   if (rule.mask) {
     const mask = maskerOf(rule.mask, from, type, key);
@@ -176,7 +181,37 @@ function told(row: readonly Cell[]): Row {
 }
 
 function rejectedOf(shape: Shape, { row, bad }: Made): Rejected {
-  return { namespace: shape.namespace, row: told(row), reason: `${bad!.column.name}: ${bad!.reason}`, column: bad!.column.name };
+  return { namespace: shape.namespace, row: told(row), ...(row.includes(undefined) && { partial: true as const }), reason: `${bad!.column.name}: ${bad!.reason}`, column: bad!.column.name };
+}
+
+/**
+ * Compiles the way for rows that have been through the rules: those that were rejected, as they are told or were edited, and those
+ * that the verifier has read. What is still bad has a reason.
+ */
+export function ruledAgain(shape: Shape): (row: Row) => { readonly row: Row; readonly reason?: string; readonly column?: string } {
+  const ways = shape.columns.map((column) => wayAgain(column, shape));
+  if (ways.every((way) => !way)) return (row) => ({ row });
+  return (given) => {
+    let bad: { readonly reason: string; readonly column: string } | undefined;
+    const row = given.map((value, i) => {
+      const cell = value === null ? null : ways[i]?.(value) ?? value;
+      if (!(cell instanceof BadValue)) return cell;
+      bad ??= { column: shape.columns[i].name, reason: `${shape.columns[i].name}: ${cell.reason}` };
+      return value;
+    });
+    return bad ? { row, ...bad } : { row };
+  };
+}
+
+/** A value that was converted already stays so; what was not is what it was in the source, or what someone made of it. */
+function wayAgain(column: Column, shape: Shape): Convert | undefined {
+  const { rule, type } = column;
+  if (!rule?.cast || rule.mask) return undefined;
+  const from = originOf(shape, column).type, isOwn = isOfType(from), again = castOfAny(type, rule.rounds), forward = castBetween(from, type, rule.rounds);
+  return (value) => {
+    const cell = again(value), first = cell instanceof BadValue && forward && isOwn(value) ? forward.convert(value) : cell;
+    return first instanceof BadValue ? cell : first;
+  };
 }
 
 // --- the copy and the verifier ---------------------------------------------
@@ -228,7 +263,8 @@ function converter(table: Table, ports: RuledPorts): (batch: Batch) => Batch {
       else rows.push(one.row as Row);
     }
     nulls.tell(shape, ports);
-    const all = [...batch.rejected ?? [], ...rejected];
+    // What is rejected within is told with the values from before.
+    const all = [...(batch.rejected ?? []).map((one) => ({ ...one, row: told(made(table, [...one.row], undefined, false).row) })), ...rejected];
     return { ...batch, rows: { format: 'values', rows }, count: rows.length, ...(all.length > 0 && { rejected: all }) };
   };
 }
@@ -323,7 +359,7 @@ function changed(change: Change, { table, places }: Followed, nulls: Nulls, reje
   if (change.kind === 'insert') return [{ ...change, row: after.row as Row }];
   if (!before?.bad) return [{ ...change, row: after.row, ...(before && { before: before.row }) }];
   if (!after.row.includes(undefined)) return [{ kind: 'insert', namespace, row: after.row as Row }];
-  reject({ namespace, row: told(after.row), reason: 'its key is good now, but the log does not repeat all of its values: dsync tables RUN resync brings it' });
+  reject({ namespace, row: told(after.row), partial: true, reason: 'its key is good now, but the log does not repeat all of its values: dsync tables RUN resync brings it' });
   return [];
 }
 

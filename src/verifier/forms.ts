@@ -22,7 +22,7 @@ function formOf(source: Column, target: Column, sameEngine: boolean): DigestForm
 /** A column whose values the user changes is digested by nobody: the source's server knows the old ones only. */
 function kindOf({ type: source, native, rule }: Column, { type: target, native: targetNative }: Column, sameEngine: boolean): DigestForm['as'] | undefined {
   const both = (test: Test) => test(source) && test(target);
-  if (rule?.cast || rule?.mask || rule?.bad || rule?.fields) return undefined;
+  if (rule?.cast || rule?.mask || rule?.bad || rule?.fields || rule?.forgets) return undefined;
   if (both(isNumber)) return 'number';
   if (source.kind === 'float' && target.kind === 'float') return source.bits === target.bits ? 'float' : undefined;
   if (both(is('bytes'))) return 'bytes';
