@@ -678,6 +678,8 @@ export interface FollowJob {
   readonly from: LogPlace;
   /** About the size at which a message of changes is closed. */
   readonly bytes: number;
+  /** Tables that are made meanwhile are to be told of, where the log tells of them. */
+  readonly newTables?: boolean;
   /** Tables, by namespace, that are further than `from`: what happened to them up to this position, their shapes too, is left out (and counted in places). */
   readonly since?: ReadonlyMap<string, Position>;
 }
@@ -692,8 +694,8 @@ export type LogMessage =
   /** The rows of this table that follow are so. `changed`: it is not the shape that the job named, or the last one announced. */
   | { readonly kind: 'shape'; readonly shape: Shape; readonly changed: boolean }
   | LogChanges
-  /** Nothing of ours happened up to here. */
-  | { readonly kind: 'position'; readonly place: LogPlace; readonly at: number };
+  /** Nothing of ours happened up to here. `created`: a table is made next, which may be chosen (where the job asks for it). */
+  | { readonly kind: 'position'; readonly place: LogPlace; readonly at: number; readonly created?: true };
 
 /** Changes of one or more transactions, or a piece of a large one, in order. */
 export interface LogChanges {

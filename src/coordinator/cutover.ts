@@ -88,6 +88,7 @@ interface Attempt { doing: string }
 
 async function attemptCutover(following: Following, ask: CutoverAsk, attempt: Attempt, signal: AbortSignal): Promise<CutoverReport> {
   const { run } = following, begin = (doing: string) => { attempt.doing = doing; run.emit({ kind: 'cutover', doing }); };
+  await refuseNew(following);
   refuseLeft(following);
   await sourceSequences(run, signal);
   const wayBack = ask.wayBack && await prepareWayBack(run, ask.wayBack, signal);
@@ -100,6 +101,7 @@ async function attemptCutover(following: Following, ask: CutoverAsk, attempt: At
     if (tables.some(isUnequal)) return { ...facts, status: 'different', exitStatus: 4, seconds: secondsSince(stopped.at), sequences: [] };
     begin('sequences are set');
     const sequences = await setSequences(run, signal);
+    await refuseNew(following);
     await refuseWrites(following, stopped, signal);
     if (wayBack) begin('the way back is made ready');
     const left = await wayBack?.leave((id) => note(run, { wayBack: id }), signal);
@@ -115,6 +117,12 @@ function refuseLeft({ run, apart }: Following): void {
   const left = run.mappings.map(({ source }) => source.namespace).filter((namespace) => apart.isLeft(namespace));
   if (left.length === 0) return;
   throw new DsyncError('refused', `${left.join(', ')} ${left.length === 1 ? 'is' : 'are'} not followed: the cutover would leave out what changed there`, { namespace: left[0], remedy: left.map((namespace) => `dsync tables ${run.id} resync ${namespace}`).join('\n') });
+}
+
+/** With `--on-ddl apply` what was made meanwhile belongs to the run, and would be left behind. */
+async function refuseNew({ run, newTables }: Following): Promise<void> {
+  const found = await newTables();
+  if (found.length > 0) throw new DsyncError('waiting', `${found.join(', ')} ${found.length === 1 ? 'is' : 'are'} new in the source, and copied first: all is as before`, { namespace: found[0], remedy: `dsync cutover ${run.id}, once dsync status shows ${found.length === 1 ? 'it' : 'them'} followed` });
 }
 
 async function raise(run: Run, ask: CutoverAsk, begin: (doing: string) => void, signal: AbortSignal): Promise<FenceProof> {

@@ -69,15 +69,15 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
   const saver = new Saver({ run, log, lanes, tally, apart }, (error) => stop.abort(error));
   const wanted = new Wanted();
   if (apart.waiting.length > 0) wanted.ask();
+  const looking = lookForTables(run, apart, wanted, (error) => stop.abort(error));
   const serving = serveRequests(run, handlersOf({
-    run, log, lanes, apart, changes: () => tally.changes, save: () => saver.save(), end: (ending) => stop.abort(new Ended(ending)), resync: () => wanted.ask(),
+    run, log, lanes, apart, newTables: () => looking.look(), changes: () => tally.changes, save: () => saver.save(), end: (ending) => stop.abort(new Ended(ending)), resync: () => wanted.ask(),
     applied: (goal, until) => applied(log, lanes, goal, AbortSignal.any([signal, until])),
   }), (error) => stop.abort(error));
-  const looking = lookForTables(run, apart, wanted, (error) => stop.abort(error));
   const logged = run.store.load(run.id)?.log?.shapes ?? {}, shapes = shapesInLog(run, apart, logged), ways = waysOf(run, logged);
   let messages: AsyncIterator<LogMessage> | undefined;
   try {
-    messages = log.follow({ run: run.id, shapes, from: lanes.place, bytes: messageBytes, since: apart.since }, signal)[Symbol.asyncIterator]();
+    messages = log.follow({ run: run.id, shapes, from: lanes.place, bytes: messageBytes, since: apart.since, newTables: run.config.onDdl === 'apply' }, signal)[Symbol.asyncIterator]();
     for (let between = lanes.place.changes === 0; ;) {
       const message = await nextOf(messages, between ? wanted : undefined);
       if (!message) {
@@ -91,6 +91,7 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
         if (message.value.changed) await changeShape(message.value.shape, { run, apart, lanes, saver, wanted, ways });
         continue;
       }
+      if (message.value.kind === 'position' && message.value.created) looking.now();
       if (message.value.kind === 'position') lanes.pass(message.value.place);
       else {
         rejectAll(run, message.value);

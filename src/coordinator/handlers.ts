@@ -19,6 +19,8 @@ export interface Following {
   readonly apart: Apart;
   /** Resolves when all that happened up to this position is durable in the destination. */
   readonly applied: (goal: Position, signal: AbortSignal) => Promise<void>;
+  /** Looks for tables that were made in the chosen namespaces; those that are part of the run from now on, and are still to be copied. */
+  readonly newTables: () => Promise<readonly string[]>;
   /** How many changes this process has applied. */
   readonly changes: () => number;
   /** Has the lanes' place on disk here when it returns, and lets the log before it go. */

@@ -36,6 +36,21 @@ export async function reshaped(run: Run, mapping: Mapping, shape: Shape): Promis
   throw waiting(run, known.source, shape);
 }
 
+/**
+ * The table as it is in the source now, whatever of that was ignored so far: what is new is made, and what is gone stays in the
+ * destination, and is no part of the run any more. Fails where that can't be.
+ */
+export async function retaken(run: Run, mapping: Mapping, shape: Shape): Promise<Mapping> {
+  const kept = without(mapping, mapping.source.columns.filter(({ name }) => !shape.columns.some((column) => column.name === name)));
+  return accepted(run, run.destination.alter ? await run.destination.alter(run.id, kept, shape, run.signal) : await fitting(run, kept, shape));
+}
+
+function without(mapping: Mapping, gone: readonly Column[]): Mapping {
+  const kept = [...mapping.source.columns.keys()].filter((i) => !gone.includes(mapping.source.columns[i]));
+  const narrowed = (shape: Shape): Shape => ({ ...shape, columns: kept.map((i) => shape.columns[i]), key: shape.key.flatMap((i) => (kept.includes(i) ? [kept.indexOf(i)] : [])) });
+  return { ...mapping, source: narrowed(mapping.source), target: narrowed(mapping.target), fidelity: kept.map((i) => mapping.fidelity[i]) };
+}
+
 /** The new shape beside the table as it stands in the destination now. */
 async function fitting(run: Run, mapping: Mapping, shape: Shape): Promise<Mapping> {
   const { schema, name } = mapping.target;

@@ -5,7 +5,7 @@ import type { Apart } from './apart.js';
 import { isReadable, logOf } from './ends.js';
 import { tasksOf } from './moment.js';
 import { compareStale, unreadable } from './prove.js';
-import { reshaped, sameShape } from './reshape.js';
+import { reshaped, retaken, sameShape } from './reshape.js';
 import { placesOf, selectionOf } from './route.js';
 import { copyTables, forgetRejects, type Run, type Work } from './run.js';
 import { adaptAll, agreementOf, refuseLosses, refuseRows } from './tables.js';
@@ -49,7 +49,11 @@ async function presentMapping(run: Run, namespace: string): Promise<Mapping> {
   if (!mapping) throw new DsyncError('usage', `the run has no table ${namespace}`, { namespace });
   const [now] = await run.source.shapes({ include: [literally(namespace)], exclude: [] }, run.signal);
   if (!now) throw new DsyncError('refused', `${namespace} is no longer in the source`, { namespace });
-  if (run.config.onDdl === 'ignore' && run.store.load(run.id)?.log?.shapes?.[namespace]) throw new DsyncError('refused', `some columns of ${namespace} are not taken (--on-ddl ignore): it can't be compared`, { namespace });
+  if (run.config.onDdl === 'ignore' && !sameShape(mapping.source, now)) {
+    const next = await retaken(run, mapping, now);
+    remap(run, next);
+    return next;
+  }
   if (sameShape(mapping.source, now)) {
     remap(run, mapping);
     return mapping;

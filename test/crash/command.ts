@@ -81,6 +81,11 @@ export class Command implements Disposable {
     return this.#run('tables', run, action, name);
   }
 
+  /** Cuts over to the destination once no write comes any more. */
+  cutover(run: string): Running {
+    return this.#run('cutover', run);
+  }
+
   /** What `dsync status --json` says of the latest run. */
   async status(): Promise<Status> {
     return (await this.#run('status').ended).report as unknown as Status;

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import type { Running, Status } from './command.js';
 import type { EndName, SqlEnd, Table } from './ends.js';
-import { describeEnds, Scene } from './scene.js';
+import { describeEnds, Scene, type Point } from './scene.js';
 
 /* One table at a time, and shapes that change, in a live run that is killed on the way. */
 
@@ -67,6 +67,51 @@ for (const [from, to] of pairs) {
       await stopped(last);
     });
 
+    it('are made once where dsync is killed while the destination makes them, whether it comes to know of that or not', async () => {
+      await using scene = await liveScene(from, to);
+      const { source } = ends(scene);
+      let running = await following(scene, '--live', '--on-ddl', 'apply');
+      const columns = ['id', 'n', 'note', 'pad'], altering = (column: string) => ({ side: 'destination' as const, way: 'asked' as const, text: new RegExp(`ADD COLUMN \\S*${column}`) });
+      const points: readonly Point[] = [
+        [altering('c0')], [{ ...altering('c1'), unanswered: true }],
+        // In PostgreSQL it is made by then, and committed.
+        ...(to === 'postgres18' ? [[altering('c2'), { side: 'destination' as const, way: 'asked' as const, text: /COMMIT\0/, unanswered: true }]] : []),
+      ];
+      for (const [i, point] of points.entries()) {
+        await source.query(`INSERT INTO items (id, n) VALUES (${50_000 + i}, ${i})`);
+        await source.query('UPDATE pairs SET v = v + 1');
+        await source.query(`ALTER TABLE items ADD COLUMN c${i} int DEFAULT ${i}`);
+        columns.push(`c${i}`);
+        await Promise.all([scene.killAt(running, point), source.query(`UPDATE items SET c${i} = 77 WHERE id < 20`)]);
+        running = await following(scene);
+      }
+      await becomesEqual(scene, changed(scene, 'items', columns));
+      await stopped(running);
+    });
+
+    it('and tables that are made meanwhile are copied, with what was written to them before they were found, and before a cutover', async () => {
+      await using scene = await liveScene(from, to);
+      const { source, destination } = ends(scene);
+      const running = await following(scene, '--live', '--on-ddl', 'apply'), { run } = await scene.command.status();
+      await source.query('CREATE TABLE soon (id int PRIMARY KEY, v int)');
+      await source.query('INSERT INTO soon VALUES (1, 1), (2, 2), (3, 3)');
+      await source.query('UPDATE soon SET v = 20 WHERE id = 2');
+      const start = performance.now();
+      await eventually(async () => expect(await destination.query('SELECT id, v FROM soon ORDER BY id')).toEqual([{ id: '1', v: '1' }, { id: '2', v: '20' }, { id: '3', v: '3' }]));
+      // MySQL's and MariaDB's log tells of it; PostgreSQL is asked every 10 s.
+      if (from === 'mariadb') expect(performance.now() - start).toBeLessThan(8000);
+      await source.query('DELETE FROM soon WHERE id = 3');
+      await source.query('CREATE TABLE late (id int PRIMARY KEY, v int)');
+      await source.query('INSERT INTO late VALUES (1, 1)');
+      let last = await scene.command.cutover(run).ended;
+      if (from === 'postgres18') expect([last.by, last.stderr]).toEqual([7, expect.stringMatching(/late is new in the source, and copied first/)]);
+      for (; last.by === 7 || last.by === 5; last = await scene.command.cutover(run).ended) await delay(500);
+      expect(last.by, last.stderr).toBe(0);
+      expect((await running.ended).by).toBe(0);
+      expect(await destination.query('SELECT id, v FROM late')).toEqual([{ id: '1', v: '1' }]);
+      expect(await destination.query('SELECT id FROM soon ORDER BY id')).toEqual([{ id: '1' }, { id: '2' }]);
+    });
+
     it('stop it where they can not be applied, before the first row', async () => {
       await using scene = await liveScene(from, to);
       const { source, destination } = ends(scene), change = from === 'mariadb' ? 'MODIFY n varchar(40)' : 'ALTER n TYPE varchar(40)';
@@ -102,6 +147,28 @@ for (const [from, to] of pairs) {
       await source.query(`ALTER TABLE items ${from === 'mariadb' ? 'MODIFY n varchar(9)' : 'ALTER n TYPE varchar(9)'}`);
       await source.query("UPDATE items SET n = 'x' WHERE id = 1");
       expect((await last.ended)).toMatchObject({ by: 7, stderr: expect.stringMatching(/this can't be ignored: n is/) });
+    });
+
+    it('take them up in a resync: new columns are made and filled, those that are gone stay, through kills', async () => {
+      await using scene = await liveScene(from, to);
+      const { source, destination } = ends(scene);
+      const first = await following(scene, '--live', '--on-ddl', 'ignore');
+      const { run } = await scene.command.status();
+      await source.query("ALTER TABLE items ADD COLUMN more varchar(20) DEFAULT 'x', DROP COLUMN note");
+      await source.query("UPDATE items SET n = n + 1000, more = 'y' WHERE id < 100");
+      await eventually(async () => expect(await destination.query('SELECT count(*) AS n FROM items WHERE n >= 1000')).toEqual([{ n: '99' }]));
+      const notes = await destination.query('SELECT count(*) AS n FROM items WHERE note IS NOT NULL');
+      const asking = scene.command.tables(run, 'resync', 'items');
+      await scene.killAt(first, [{ side: 'destination', way: 'asked', text: /ADD COLUMN \S*more/, unanswered: true }]);
+      await asking.ended;
+      const last = await following(scene);
+      await source.query("UPDATE items SET more = 'z' WHERE id = 1");
+      await becomesEqual(scene, changed(scene, 'items', ['id', 'n', 'pad', 'more']));
+      expect(await destination.query('SELECT count(*) AS n FROM items WHERE note IS NOT NULL')).toEqual(notes);
+      await source.query('ALTER TABLE items ADD COLUMN again int');
+      await source.query("UPDATE items SET again = 7, more = 'still followed' WHERE id = 2");
+      await becomesEqual(scene, changed(scene, 'items', ['id', 'n', 'pad', 'more']));
+      await stopped(last);
     });
   });
 

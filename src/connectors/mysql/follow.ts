@@ -361,7 +361,12 @@ class Follower {
   // --- definitions --------------------------------------------------------
 
   async *#definition(sql: string, schema: string, end: number, at: number): AsyncGenerator<LogMessage> {
-    const effects = effectsOf(sql, schema).flatMap((effect) => this.#concerned(effect)).filter(({ table }) => !this.#isEarly(table.shape));
+    const all = effectsOf(sql, schema);
+    if (this.#job.newTables && all.some((effect) => this.#makesAnother(effect))) {
+      yield* this.#flush();
+      yield { ...this.#position(), created: true };
+    }
+    const effects = all.flatMap((effect) => this.#concerned(effect)).filter(({ table }) => !this.#isEarly(table.shape));
     // What was before has a place before: one after the definition is told only when its shapes are.
     if (effects.length > 0) yield* this.#flush();
     const before = this.#held ?? this.#track.text();
@@ -380,6 +385,10 @@ class Follower {
       if (table.state === 'unclear') this.#held ??= before;
     }
     if (effects.length > 0) yield* this.#flush();
+  }
+
+  #makesAnother(effect: Effect): boolean {
+    return (effect.kind === 'created' || effect.kind === 'recreated' || effect.kind === 'replaced') && !this.follows(effect.table);
   }
 
   #concerned(effect: Effect): { readonly effect: Effect; readonly table: Followed }[] {
