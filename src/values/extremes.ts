@@ -35,7 +35,7 @@ function integers(bits: 8 | 16 | 24 | 32 | 64, signed: boolean): readonly (numbe
 function decimals({ precision, scale = 0 }: Extract<LogicalType, { kind: 'decimal' }>): readonly string[] {
   if (precision === undefined) return ['0', '-0.10', `1${'0'.repeat(40)}.5`, `0.${'0'.repeat(40)}1`];
   if (scale < 0) return ['0', `-${'9'.repeat(precision)}${'0'.repeat(-scale)}`];
-  const most = scale === 0 ? '9'.repeat(precision) : `${'9'.repeat(precision - scale) || '0'}.${'9'.repeat(precision).slice(-scale).padStart(scale, '0')}`;
+  const most = scale === 0 ? '9'.repeat(precision) : `${'9'.repeat(Math.max(0, precision - scale)) || '0'}.${'9'.repeat(precision).slice(-scale).padStart(scale, '0')}`;
   return [most, `-${most}`, scale === 0 ? '0' : `0.${'0'.repeat(scale)}`];
 }
 

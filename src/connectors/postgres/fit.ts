@@ -64,7 +64,7 @@ function fitFloat(from: LogicalType, to: Of<'float'>): Fidelity | undefined {
 }
 
 function fitText(from: LogicalType, { maxLength, padded }: Of<'text'>): Fidelity {
-  const longer = maxLength === undefined ? undefined : `more than ${maxLength} characters are rejected`;
+  const longer = maxLength === undefined ? undefined : `more than ${maxLength} characters are rejected, spaces beyond them cut`;
   if (from.kind === 'any') return lossy('kept as text: which type each value had is lost');
   if (from.kind !== 'text') return reshaped(['kept as text', longer].filter(Boolean).join('; '));
   if (padded && !from.padded) return lossy('spaces at the end are lost');
