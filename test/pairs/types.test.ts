@@ -90,6 +90,31 @@ describePair(['postgres14', 'postgres18'], 'a "char" above 127, postgres14 → p
   });
 });
 
+describePair(['postgres18', 'mariadb'], 'a type that dsync does not know', () => {
+  const make = ['CREATE TYPE odd', 'CREATE FUNCTION odd_in(cstring) RETURNS odd LANGUAGE internal IMMUTABLE STRICT AS $$textin$$', 'CREATE FUNCTION odd_out(odd) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS $$textout$$', 'CREATE TYPE odd (INPUT = odd_in, OUTPUT = odd_out, LIKE = text)'];
+  const table = 'CREATE TABLE t (id int PRIMARY KEY, v odd, vs odd[])', column = (name: string): typeof key => ({ ...key, name, kind: 'text' });
+
+  test.each(['mariadb', 'sqlite'] as const)('travels as its text to %s, and the plan says so', async (to) => {
+    await using source = await openEnd.postgres18();
+    await using destination = await openEnd[to]();
+    await source.execute(...make, table, `INSERT INTO t VALUES (1, E'a\\tb\\\\é', '{x,"y z"}'), (2, '', NULL)`);
+    const plan = JSON.parse((await dsync('plan', source.url, destination.url, '--json')).stdout) as Planned;
+    expect(plan.namespaces[0]!.columns.slice(1)).toMatchObject([{ name: 'v', level: 'reshaped', note: 'kept as text' }, { name: 'vs', level: 'reshaped', note: 'kept as text' }]);
+    expect(await syncJson(source.url, destination.url)).toMatchObject({ status: 0 });
+    expect(await destination.read('t', [column('v'), column('vs')])).toEqual([['a\tb\\é', '{x,"y z"}'], ['', null]]);
+  });
+
+  test('is refused by a PostgreSQL that has it not, and kept by one that has', async () => {
+    await using source = await openEnd.postgres18();
+    await using destination = await openEnd.postgres18();
+    await source.execute(...make, table, `INSERT INTO t VALUES (1, 'a', '{x}')`);
+    expect(await dsync('sync', source.url, destination.url)).toMatchObject({ status: 5, stderr: expect.stringContaining('v (public.odd): the destination has no such type') });
+    await destination.execute(...make);
+    expect(await syncJson(source.url, destination.url)).toMatchObject({ status: 0 });
+    expect(await destination.read('t', [column('v'), column('vs')])).toEqual([['a', '{x}']]);
+  });
+});
+
 const never = new AbortController().signal;
 
 for (const to of endNames) {

@@ -12,7 +12,7 @@ type Of<Kind extends LogicalType['kind']> = Extract<LogicalType, { kind: Kind }>
  * row by row; what it would silently round or reword is lossy.
  */
 export function fit(source: Column, target: Column): Fidelity | undefined {
-  const kept = source.native === target.native && isOwn(source.type) ? exact : fitType(source.type, target.type);
+  const kept = source.native === target.native && (isOwn(source.type) || target.native === 'name') ? exact : target.native === 'name' ? lossy('cut after 63 bytes') : fitType(source.type, target.type);
   if (!kept || kept.level === 'lossy' || !source.nullable || target.nullable) return kept;
   return reshaped([kept.note, 'rows with NULL are rejected'].filter(Boolean).join('; '));
 }
