@@ -114,10 +114,10 @@ function differingText({ declared, differences }: TypeTested): string {
 
 /** What `dsync doctor --types` says. */
 export function roundtripText({ source, destination, scratch, tables, columns, untried }: RoundtripReport): string {
-  const rows = tables.reduce((sum, one) => sum + one.rows, 0);
+  const rows = tables.reduce((sum, one) => sum + one.rows, 0), rejected = tables.reduce((sum, one) => sum + one.rejected, 0);
   return [
     columns.length === 0 ? 'All values came back equal.\n' : `${counted(columns.length, 'column')} would not come back whole.\n`,
-    `  ${source} → ${destination}: ${counted(tables.length, 'table')}, ${counted(rows, 'row')}. ${scratch} was made for it and is dropped.\n`,
+    `  ${source} → ${destination}: ${counted(tables.length, 'table')}, ${counted(rows, 'row')}${rejected > 0 ? `, of which ${count(rejected)} would be rejected` : ''}. ${scratch} was made for it and is dropped.\n`,
     section('Columns', columns.map(columnText).join('')),
     section('Not tried', untried.map(({ namespace, column, reason }) => `  ${namespace}.${column}: ${reason}\n`).join('')),
   ].filter(Boolean).join('');

@@ -43,7 +43,8 @@ export interface RoundtripReport {
   readonly destination: string;
   /** What was made in the destination, and dropped again. */
   readonly scratch: string;
-  readonly tables: readonly { readonly namespace: string; readonly rows: number }[];
+  /** Rows that were tried, and how many of these were rejected. */
+  readonly tables: readonly { readonly namespace: string; readonly rows: number; readonly rejected: number }[];
   /** Those that would not come back equal. */
   readonly columns: readonly ColumnTried[];
   /** Columns that were not tried, and why. */
@@ -53,8 +54,8 @@ export interface RoundtripReport {
 const idName = '_dsync_row';
 /** What is sent, read again and compared at once. */
 const roundRows = 5000, roundBytes = 4 << 20;
-/** Of each table's refused rows, so many are sent again cell by cell, to see which cell it was. */
-const mostDivided = 100;
+/** So many refused rows are sent again at once, cell by cell, to see which cell it was. */
+const dividedAtOnce = 500;
 
 /** Sends extreme values and `sample` real rows of each table through a table of the destination's own making, and compares what comes back. */
 export async function roundtrip(config: RunConfig, ports: Ports, sample: number): Promise<RoundtripReport> {
@@ -78,7 +79,7 @@ export async function roundtrip(config: RunConfig, ports: Ports, sample: number)
       }
       return {
         source: source.version, destination: destination.version, scratch: name,
-        tables: tried.map(({ namespace, rows }) => ({ namespace, rows })), columns: tried.flatMap(({ columns }) => columns.filter(isFaulty)), untried: tried.flatMap(({ untried }) => untried),
+        tables: tried.map(({ namespace, rows, rejected }) => ({ namespace, rows, rejected })), columns: tried.flatMap(({ columns }) => columns.filter(isFaulty)), untried: tried.flatMap(({ untried }) => untried),
       };
     } finally {
       await there.forget(name, [], new AbortController().signal);
@@ -122,7 +123,7 @@ async function trialTable(shape: Shape, target: Target, { destination, there, sc
 }
 
 interface Ends { readonly run: string; readonly source: Source; readonly there: Destination; readonly reader: Source; readonly snapshot: Snapshot; readonly signal: AbortSignal; readonly sample: number; readonly where: string | undefined }
-interface TableTried { readonly namespace: string; readonly rows: number; readonly columns: readonly ColumnTried[]; readonly untried: RoundtripReport['untried'] }
+interface TableTried { readonly namespace: string; readonly rows: number; readonly rejected: number; readonly columns: readonly ColumnTried[]; readonly untried: RoundtripReport['untried'] }
 
 async function tryTable(trial: Trial, ends: Ends): Promise<TableTried> {
   const { real, places, numbered, untried } = trial;
@@ -132,14 +133,17 @@ async function tryTable(trial: Trial, ends: Ends): Promise<TableTried> {
   }));
   const extremes = numbered ? columns.flatMap((_, i) => extremesOf(real.source.columns[places[i]], real.source.engine).map((value) => alone(columns.length, i, value))) : [];
   await round(trial, ends, extremes, columns.map((column) => column.extremes));
-  let rows = 0;
+  let rows = 0, rejected = 0;
   for await (const some of sampleOf(trial, ends)) {
     rows += some.length;
     const refused = await round(trial, ends, some, columns.map((column) => column.rows));
-    const cells = numbered ? refused.slice(0, mostDivided).flatMap((row) => row.flatMap((value, i) => (value === null ? [] : [alone(columns.length, i, value)]))) : [];
-    await round(trial, ends, cells, columns.map((column) => column.rows));
+    rejected += refused.length;
+    for (let at = 0; numbered && at < refused.length; at += dividedAtOnce) {
+      const cells = refused.slice(at, at + dividedAtOnce).flatMap((row) => row.flatMap((value, i) => (value === null ? [] : [alone(columns.length, i, value)])));
+      await round(trial, ends, cells, columns.map((column) => column.rows));
+    }
   }
-  return { namespace: real.source.namespace, rows, columns, untried };
+  return { namespace: real.source.namespace, rows, rejected, columns, untried };
 }
 
 /** A row of nothing but this value. */

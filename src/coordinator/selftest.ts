@@ -130,9 +130,17 @@ class Replay {
     const { namespace } = change, shape = this.#shapes.get(namespace)!, rows = this.#tables.get(namespace)!, place = numberOf(shape);
     const name = plainly((change.kind === 'delete' ? change.before : change.row)[place]), held = rows.get(name);
     if (change.kind !== 'insert' && change.before) this.#check({ shape, name, before: change.before, held, what: `log, before ${change.kind === 'update' ? 'an update' : 'a delete'}` });
+    if (change.kind === 'update' && held) this.#checkOthers({ shape, name, row: change.row, held });
     if (change.kind === 'delete') rows.delete(name);
     // What the log does not repeat is as it was.
     else rows.set(name, change.row.map((value, i) => (value === undefined ? held?.[i] : value)));
+  }
+
+  /** The update that changes `n` leaves all other cells as they are. */
+  #checkOthers({ shape, name, row, held }: { readonly shape: Shape; readonly name: string; readonly row: LogRow; readonly held: LogRow }): void {
+    const other = shape.columns.findIndex((column) => column.name === 'n');
+    if (other < 0 || plainly(row[other]) === plainly(held[other]) || row.every((value, i) => i === other || value === undefined || plainly(value) === plainly(held[i]))) return;
+    this.#untrue.push({ namespace: shape.namespace, key: name, spelled: { 'log, after an update of another column': row.map(plainly).join(', '), 'as it was': held.map(plainly).join(', ') } });
   }
 
   /** All of the key is told, or of a table without one all of the row; and what is told is so. */

@@ -1,6 +1,8 @@
 import type { Column, LogicalType, Value } from '../contract.js';
 
 const longest = 1000;
+/** PostgreSQL's `name` has 63 bytes. */
+const nameCharacters = 15;
 
 /** Values at the edges of a column's type that the column itself can hold, in normal form. None for types that only the engine itself can spell. */
 export function extremesOf({ type, native }: Pick<Column, 'type' | 'native'>, engine: string): readonly Exclude<Value, null>[] {
@@ -10,7 +12,7 @@ export function extremesOf({ type, native }: Pick<Column, 'type' | 'native'>, en
     case 'int': return isMysql && /^year/i.test(native) ? [0, 1901, 2155] : integers(type.bits, type.signed);
     case 'decimal': return [...decimals(type), ...(isPostgres ? ['NaN', ...(type.precision === undefined ? ['Infinity', '-Infinity'] : [])] : [])];
     case 'float': return [...(type.bits === 32 ? [0.1, 3.4028234663852886e38, 1.401298464324817e-45].map(Math.fround) : [0.1, 0.30000000000000004, 1.7976931348623157e308, 5e-324]), 0, -0, ...(isMysql ? [] : [Infinity, -Infinity]), ...(isPostgres ? [NaN] : [])];
-    case 'text': return texts(type.maxLength, isPostgres, isMysql ? wideIn(native) : '😀').map((text) => (type.padded ? text.trimEnd() : text));
+    case 'text': return texts(isPostgres && native === 'name' ? nameCharacters : type.maxLength, isPostgres, isMysql ? wideIn(native) : '😀').map((text) => (type.padded ? text.trimEnd() : text));
     case 'bytes': return [...(isMysql && /^binary/i.test(native) ? [] : [Buffer.alloc(0)]), Buffer.from(Array.from({ length: 256 }, (_, i) => i)).subarray(0, type.maxLength ?? 256)];
     case 'date': return days(engine);
     case 'time': return ['00:00:00', `23:59:59${nines(type.fraction)}`, ...(isPostgres ? ['24:00:00'] : []), ...(isMysql ? ['-838:59:59', '838:59:59'] : [])];
@@ -35,7 +37,7 @@ function integers(bits: 8 | 16 | 24 | 32 | 64, signed: boolean): readonly (numbe
 function decimals({ precision, scale = 0 }: Extract<LogicalType, { kind: 'decimal' }>): readonly string[] {
   if (precision === undefined) return ['0', '-0.10', `1${'0'.repeat(40)}.5`, `0.${'0'.repeat(40)}1`];
   if (scale < 0) return ['0', `-${'9'.repeat(precision)}${'0'.repeat(-scale)}`];
-  const most = scale === 0 ? '9'.repeat(precision) : `${'9'.repeat(precision - scale) || '0'}.${'9'.repeat(precision).slice(-scale).padStart(scale, '0')}`;
+  const most = scale === 0 ? '9'.repeat(precision) : `${'9'.repeat(Math.max(0, precision - scale)) || '0'}.${'9'.repeat(precision).slice(-scale).padStart(scale, '0')}`;
   return [most, `-${most}`, scale === 0 ? '0' : `0.${'0'.repeat(scale)}`];
 }
 

@@ -83,7 +83,7 @@ export const well: Actions = {
   doctor: async () => [],
   cleanup: async (state, _config, ports) => ports.store.remove(state.run),
   replay: async (state) => ({ run: state.run, exitStatus: 0, dryRun: false, written: 1, there: 0, gone: 0, left: [], rejected: { count: 0 } }),
-  roundtrip: async () => ({ source: 'SQLite 3.45', destination: 'SQLite 3.45', scratch: 'dsync_types_1', tables: [{ namespace: 'orders', rows: 5 }], columns: [], untried: [] }),
+  roundtrip: async () => ({ source: 'SQLite 3.45', destination: 'SQLite 3.45', scratch: 'dsync_types_1', tables: [{ namespace: 'orders', rows: 5, rejected: 0 }], columns: [], untried: [] }),
   selftest: async () => ({ server: 'SQLite 3.45', scratch: 'dsync_selftest_1', ways: ['copy, values', 'verifier'], types: [], absent: [], refused: [] }),
 };
 

@@ -1,91 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { BSON, MongoClient } from 'mongodb';
 import { expect, test } from 'vitest';
-import type { LogicalType } from '../../src/contract.js';
 import { mongodb } from '../../src/connectors/mongodb/connector.js';
-import { natives as mysql } from '../../src/connectors/mysql/natives.js';
-import { natives as postgres } from '../../src/connectors/postgres/natives.js';
-import { natives as sqlite } from '../../src/connectors/sqlite/natives.js';
-import type { NativeType, Trial } from '../../src/values/native-type.js';
 import { freshDatabase } from '../servers/index.js';
 import { dsync, syncJson, type Outcome } from './command.js';
 import { endNames, openEnd, type End, type EndName } from './ends/index.js';
 import { describePair } from './skip.js';
-import type { FixtureColumn, Kind } from './table.js';
-
-/** One value of one type: the only cell of its row that is not null. */
-interface Cell { readonly table: string; readonly id: number; readonly column: string; readonly declared: string; readonly value: string; readonly kind: Kind }
-
-interface TypeTable { readonly name: string; readonly columns: readonly FixtureColumn[]; readonly cells: readonly Cell[]; readonly create: readonly string[]; readonly inserts: readonly string[] }
-
-type Source = 'postgres18' | 'mariadb' | 'mysql9' | 'sqlite';
-const sources: readonly Source[] = ['postgres18', 'mariadb', 'mysql9', 'sqlite'];
-const columnsPerTable = 12;
-
-/** Every type of a source, in tables of some columns. */
-function tablesOf(source: Source, to: EndName): readonly TypeTable[] {
-  const flavour = source === 'mysql9' ? 'mysql' : source;
-  const own: readonly NativeType[] = source === 'postgres18' ? postgres.filter(({ only }) => only === undefined || /citext|hstore|ltree|cube|seg|isn|intarray/.test(only))
-    : source === 'sqlite' ? sqlite : mysql.filter(({ name, only }) => (only === undefined || only === flavour) && !(name === 'vector' && source === 'mariadb'));
-  // "char" before PostgreSQL 16 has a test of its own.
-  const isThere = ({ declared, expressions }: Trial) => !(to === 'postgres14' && expressions) && !(source === 'mariadb' && declared.includes('gb18030'));
-  const trials = own.flatMap(({ type, name, trials }) => trials.filter(isThere).map((trial) => ({ ...trial, kind: kindOf(type, { name, declared: trial.declared }, source) })));
-  const groups = source !== 'sqlite' ? [{ suffix: '', options: '', trials }] : [
-    { suffix: '', options: '', trials }, { suffix: '_without', options: ' WITHOUT ROWID', trials },
-    { suffix: '_strict', options: ' STRICT', trials: trials.filter(({ declared }) => ['INT', 'INTEGER', 'REAL', 'TEXT', 'BLOB', 'ANY'].includes(declared)) },
-  ];
-  return groups.flatMap(({ suffix, options, trials }) => Array.from({ length: Math.ceil(trials.length / columnsPerTable) }, (_, at) => {
-    const some = trials.slice(at * columnsPerTable, (at + 1) * columnsPerTable), name = `types_${at}${suffix}`;
-    const cells = some.flatMap(({ values, kind, declared }, i) => values.map((value, n): Cell => ({ table: name, id: i * 100 + n, column: `c${i}`, declared, value, kind })));
-    return {
-      name, cells, columns: some.map(({ kind }, i) => ({ name: `c${i}`, kind, types: {} })),
-      create: [...some.flatMap(({ before = [] }) => before), `CREATE TABLE ${name} (id integer NOT NULL PRIMARY KEY, ${some.map(({ declared }, i) => `c${i} ${declared}`).join(', ')})${options}`],
-      inserts: cells.map(({ id, column, value, declared }) => `INSERT INTO ${name} (id, ${column}) VALUES (${id}, ${source === 'postgres18' && !/^\(?-?\d+\)?::/.test(value) ? `'${value.replaceAll("'", "''")}'::${declared}` : value})`),
-    };
-  }));
-}
-
-/** How the cells of a type are compared: as what they mean, whatever an engine prints. */
-function kindOf(type: LogicalType, { name, declared }: { readonly name: string; readonly declared: string }, source: Source): Kind {
-  switch (type.kind) {
-    case 'int': case 'bool': case 'decimal': case 'bytes': case 'date': case 'time': case 'timestamp': case 'instant': case 'uuid': return type.kind;
-    case 'float': return type.bits === 32 ? 'float32' : 'float64';
-    case 'text': return type.padded ? 'padded' : 'text';
-    case 'json-value': return 'json';
-    case 'bits': return type.varying ? 'text' : 'bits';
-    case 'native': return source !== 'postgres18' && !name.startsWith('inet') ? 'bytes' : declared === 'positive' ? 'decimal' : 'text';
-    default: return 'text';
-  }
-}
-
-async function fill(end: End, source: Source, to: EndName): Promise<readonly TypeTable[]> {
-  const tables = tablesOf(source, to);
-  if (source === 'postgres18') await withExtensions(end);
-  if (source === 'mariadb' || source === 'mysql9') await end.execute("SET sql_mode = 'ALLOW_INVALID_DATES'");
-  for (const { create, inserts } of tables) await end.execute(...create, ...(source === 'sqlite' ? ['BEGIN', ...inserts, 'COMMIT'] : inserts));
-  return tables;
-}
-
-const withExtensions = (end: End): Promise<void> => end.execute(...['citext', 'hstore', 'ltree', 'cube', 'seg', 'isn', 'intarray'].map((name) => `CREATE EXTENSION ${name}`));
-
-const key: FixtureColumn = { name: 'id', kind: 'int', types: {} };
-
-/** Cells as the plain driver reads them, spelled alike for all engines, by table, id and column. */
-async function cellsIn(end: End, tables: readonly TypeTable[]): Promise<ReadonlyMap<string, string | null>> {
-  const all = new Map<string, string | null>();
-  for (const { name, columns } of tables) {
-    for (const [id, ...cells] of await end.read(name, [key, ...columns])) cells.forEach((cell, i) => all.set(`${name} ${id} c${i}`, cell === null ? null : plain(cell, columns[i]!.kind)));
-  }
-  return all;
-}
-
-/** Zeros that a ZEROFILL or a YEAR has before its digits, and the zone of a year BC. */
-function plain(text: string, kind: Kind): string {
-  if (kind === 'int' || kind === 'decimal') return text.replace(/^(-?)0+(?=\d)/, '$1');
-  // As text, an address of one host ends in its mask.
-  if (kind === 'text') return text.replace(/^([\da-f:.]+)\/(32|128)$/, '$1');
-  return kind === 'instant' ? text.replace(/\+00(?= BC$)/, '') : text;
-}
+import { cellsIn, fillTypes, key, typedSources, withExtensions, type Cell, type TypeTable } from './type-tables.js';
 
 /** What a destination has no place for, in the column that a new table gets: these values and no others are set aside. */
 function isUnheld(to: EndName, { kind, declared, value }: Cell): boolean {
@@ -115,13 +36,13 @@ function rejectsIn({ report }: Outcome): ReadonlyMap<string, string> {
   return new Map(rows.map(({ namespace, reason, row }) => [`${namespace.split('.').at(-1)} ${Number(row.id)}`, reason]));
 }
 
-for (const from of sources) {
+for (const from of typedSources) {
   for (const to of endNames) {
     describePair([from, to], `every type, ${from} → ${to}`, () => {
       test('every cell arrives as it was, is set aside with a reason, or stands in a column that the plan declares', async () => {
         await using source = await openEnd[from]();
         await using destination = await openEnd[to]();
-        const tables = await fill(source, from, to);
+        const tables = await fillTypes(source, from, to);
         if (from === 'postgres18' && to.startsWith('postgres')) await prepare(destination, tables);
         const plan = await dsync('plan', source.url, destination.url, '--json');
         expect(plan, plan.stderr).toMatchObject({ status: 0 });
@@ -166,6 +87,31 @@ describePair(['postgres14', 'postgres18'], 'a "char" above 127, postgres14 → p
     await destination.execute('CREATE TABLE u AS SELECT id, c::int AS c FROM t');
     expect((await destination.read('u', [key, { ...key, name: 'c' }])).filter(([id, c]) => id !== c)).toEqual([]);
     expect(await destination.read('u', [key])).toHaveLength(256);
+  });
+});
+
+describePair(['postgres18', 'mariadb'], 'a type that dsync does not know', () => {
+  const make = ['CREATE TYPE odd', 'CREATE FUNCTION odd_in(cstring) RETURNS odd LANGUAGE internal IMMUTABLE STRICT AS $$textin$$', 'CREATE FUNCTION odd_out(odd) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS $$textout$$', 'CREATE TYPE odd (INPUT = odd_in, OUTPUT = odd_out, LIKE = text)'];
+  const table = 'CREATE TABLE t (id int PRIMARY KEY, v odd, vs odd[])', column = (name: string): typeof key => ({ ...key, name, kind: 'text' });
+
+  test.each(['mariadb', 'sqlite'] as const)('travels as its text to %s, and the plan says so', async (to) => {
+    await using source = await openEnd.postgres18();
+    await using destination = await openEnd[to]();
+    await source.execute(...make, table, `INSERT INTO t VALUES (1, E'a\\tb\\\\é', '{x,"y z"}'), (2, '', NULL)`);
+    const plan = JSON.parse((await dsync('plan', source.url, destination.url, '--json')).stdout) as Planned;
+    expect(plan.namespaces[0]!.columns.slice(1)).toMatchObject([{ name: 'v', level: 'reshaped', note: 'kept as text' }, { name: 'vs', level: 'reshaped', note: 'kept as text' }]);
+    expect(await syncJson(source.url, destination.url)).toMatchObject({ status: 0 });
+    expect(await destination.read('t', [column('v'), column('vs')])).toEqual([['a\tb\\é', '{x,"y z"}'], ['', null]]);
+  });
+
+  test('is refused by a PostgreSQL that has it not, and kept by one that has', async () => {
+    await using source = await openEnd.postgres18();
+    await using destination = await openEnd.postgres18();
+    await source.execute(...make, table, `INSERT INTO t VALUES (1, 'a', '{x}')`);
+    expect(await dsync('sync', source.url, destination.url)).toMatchObject({ status: 5, stderr: expect.stringContaining('v (public.odd): the destination has no such type') });
+    await destination.execute(...make);
+    expect(await syncJson(source.url, destination.url)).toMatchObject({ status: 0 });
+    expect(await destination.read('t', [column('v'), column('vs')])).toEqual([['a', '{x}']]);
   });
 });
 

@@ -43,7 +43,7 @@ describePair(['postgres18', 'mariadb'], 'doctor --types, postgres18 → mariadb'
     expect(f).toMatchObject({ rows: { tried: 3, rejected: 1, unequal: 0, example: { sent: 'NaN' } }, extremes: { rejected: 3, unequal: 0 } });
     expect(n).toMatchObject({ rows: { tried: 2, rejected: 0, unequal: 0 }, extremes: { rejected: 1, example: { sent: 'NaN' } } });
     expect(others).toEqual({});
-    expect(report.tables).toEqual([{ namespace: 'public.t', rows: 3 }]);
+    expect(report.tables).toEqual([{ namespace: 'public.t', rows: 3, rejected: 2 }]);
     await expectUntouched(destination);
     await expectUntouched(source, ['t']);
     expect(await schemasLeft('mariadb')(destination)).toEqual([]);

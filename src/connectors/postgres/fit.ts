@@ -12,7 +12,7 @@ type Of<Kind extends LogicalType['kind']> = Extract<LogicalType, { kind: Kind }>
  * row by row; what it would silently round or reword is lossy.
  */
 export function fit(source: Column, target: Column): Fidelity | undefined {
-  const kept = source.native === target.native && isOwn(source.type) ? exact : fitType(source.type, target.type);
+  const kept = source.native === target.native && (isOwn(source.type) || target.native === 'name') ? exact : target.native === 'name' ? lossy('cut after 63 bytes') : fitType(source.type, target.type);
   if (!kept || kept.level === 'lossy' || !source.nullable || target.nullable) return kept;
   return reshaped([kept.note, 'rows with NULL are rejected'].filter(Boolean).join('; '));
 }
@@ -64,7 +64,7 @@ function fitFloat(from: LogicalType, to: Of<'float'>): Fidelity | undefined {
 }
 
 function fitText(from: LogicalType, { maxLength, padded }: Of<'text'>): Fidelity {
-  const longer = maxLength === undefined ? undefined : `more than ${maxLength} characters are rejected`;
+  const longer = maxLength === undefined ? undefined : `more than ${maxLength} characters are rejected, spaces beyond them cut`;
   if (from.kind === 'any') return lossy('kept as text: which type each value had is lost');
   if (from.kind !== 'text') return reshaped(['kept as text', longer].filter(Boolean).join('; '));
   if (padded && !from.padded) return lossy('spaces at the end are lost');
