@@ -53,7 +53,8 @@ function literalFor(literal: Literal, to: Dialect, { type, native }: Column): De
     }
     case 'bits': return /^[01]+$/.test(text) ? { kept: true, sql: to === 'sqlite' ? textIn(to, text) : `b'${text}'` } : no(`its default '${text}' is no bits`);
     case 'date': case 'time': case 'timestamp': case 'instant': {
-      if (/^0000|-00/.test(text) || !/^-?\d/.test(text)) return no(`its default '${text}' is no date or time here`);
+      const isNone = type.kind === 'time' && to === 'postgres' ? !/^(([01]\d|2[0-3]):|24:00:00(\.0*)?$)/.test(text) : /^0000|-00/.test(text) || !/^-?\d/.test(text);
+      if (isNone) return no(`its default '${text}' is no date or time here`);
       return quoted(text.replace(/\+00$/, ''));
     }
     case 'text': case 'enum': case 'set': case 'uuid': case 'json-text': case 'json-value': case 'native': return quoted(literal.kind === 'boolean' ? (literal.value ? 'true' : 'false') : text);

@@ -222,7 +222,13 @@ class Parser {
     }
   }
 
+  /** The functions of uuid-ossp are told with the schema that they are in. */
   #named(name: string): Expression {
+    if (this.#dialect === 'postgres' && this.#take('.')) {
+      const called = this.#word();
+      if (called.startsWith('uuid_generate_') && this.#is('(')) return this.#call(called);
+      throw new Untranslatable();
+    }
     if (this.#is('.') || this.#is('(')) throw new Untranslatable();
     return { kind: 'column', name };
   }
@@ -257,7 +263,7 @@ class Parser {
 
 /** A function's own name in each dialect; `args` below zero: any number of them. */
 const calls: Readonly<Record<string, { readonly name: Function; readonly args: number } | undefined>> = {
-  now: { name: 'now', args: 0 }, curdate: { name: 'today', args: 0 }, uuid: { name: 'uuid', args: 0 }, gen_random_uuid: { name: 'uuid', args: 0 },
+  now: { name: 'now', args: 0 }, curdate: { name: 'today', args: 0 }, uuid: { name: 'uuid', args: 0 }, ...Object.fromEntries(['gen_random_uuid', 'uuidv4', 'uuid_generate_v1', 'uuid_generate_v1mc', 'uuid_generate_v4'].map((made) => [made, { name: 'uuid', args: 0 } as const])),
   lower: { name: 'lower', args: 1 }, upper: { name: 'upper', args: 1 }, abs: { name: 'abs', args: 1 }, coalesce: { name: 'coalesce', args: -1 },
   char_length: { name: 'length', args: 1 }, character_length: { name: 'length', args: 1 },
 };

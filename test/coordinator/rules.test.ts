@@ -111,7 +111,7 @@ describe('a mapping with rules', () => {
 });
 
 describe('types that a cast may name', () => {
-  it.each([['int4', 'integer'], ['varchar(20)', 'character varying(20)'], ['NUMERIC(12, 2)', 'numeric(12,2)'], ['timestamptz(3)', 'timestamp(3) with time zone'], ['timestamp(3) with time zone', 'timestamp(3) with time zone'], ['char', 'character(1)'], ['text(3)', undefined], ['inet', 'inet'], ['moood', undefined]])('of PostgreSQL: %s', (spelling, native) => {
+  it.each([['int4', 'integer'], ['varchar(20)', 'character varying(20)'], ['NUMERIC(12, 2)', 'numeric(12,2)'], ['timestamptz(3)', 'timestamp(3) with time zone'], ['timestamp(3) with time zone', 'timestamp(3) with time zone'], ['char', 'character(1)'], ['text(3)', undefined], ['inet', 'inet'], ['moood', undefined], ['text[]', 'text[]'], ['varchar(9) [][]', 'character varying(9)[]'], ['moood[]', undefined]])('of PostgreSQL: %s', (spelling, native) => {
     expect(typeOf(spelling)?.native).toBe(native);
   });
 

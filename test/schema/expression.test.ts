@@ -32,13 +32,14 @@ test.each([
   ["'new'::shop.status", 'postgres', 'mysql', column('text', 'longtext'), "('new')"], ["'x'::character varying", 'postgres', 'mysql', column('text', 'varchar(5)'), "'x'"],
   ['now()', 'postgres', 'mysql', column('timestamp', 'datetime(6)', { fraction: 6 }), 'CURRENT_TIMESTAMP(6)'], ['current_timestamp()', 'mysql', 'postgres', column('instant', 'timestamptz', { fraction: 0 }), 'CURRENT_TIMESTAMP'],
   ["'4.99'", 'mysql', 'postgres', column('decimal', 'numeric(4,2)'), '4.99'], ["b'101'", 'mysql', 'postgres', column('bits', 'bit(3)'), "b'101'"], ['true', 'postgres', 'sqlite', column('bool', 'BOOLEAN_INT'), '1'],
-  ['gen_random_uuid()', 'postgres', 'mysql', column('text', 'char(36)'), '(uuid())'], ['-1', 'postgres', 'mysql', column('int', 'int'), '-1'],
+  ['gen_random_uuid()', 'postgres', 'mysql', column('text', 'char(36)'), '(uuid())'], ['public.uuid_generate_v4()', 'postgres', 'mysql', column('text', 'char(36)'), '(uuid())'], ['-1', 'postgres', 'mysql', column('int', 'int'), '-1'],
 ] as const)('the default %s goes from %s to %s', (text, from, to, target, sql) => {
   expect(translateDefault(text, from, to, target)).toEqual({ kept: true, sql });
 });
 
 test.each([
   ["'0000-00-00'", 'mysql', 'postgres', column('date', 'date')], ['now()', 'postgres', 'mysql', column('text', 'longtext')], ['gen_random_uuid()', 'postgres', 'sqlite', column('uuid', 'UUID_TEXT')],
+  ['public.now()', 'postgres', 'mysql', column('timestamp', 'datetime(6)', { fraction: 6 })], ["'-23:45:56.7'", 'mysql', 'postgres', column('time', 'time(1) without time zone', { fraction: 1 })], ["'24:00:01'", 'mysql', 'postgres', column('time', 'time(0) without time zone', { fraction: 0 })],
   ["(1 + 1)", 'postgres', 'mysql', column('int', 'int')], ["'abc'", 'mysql', 'postgres', column('int', 'integer')],
 ] as const)('the default %s has no counterpart (%s to %s)', (text, from, to, target) => {
   expect(translateDefault(text, from, to, target)).toMatchObject({ kept: false });

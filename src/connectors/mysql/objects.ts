@@ -59,7 +59,7 @@ export function planObjects(mapping: Mapping, { version }: Offer): readonly Plan
     : plannedIndexes(mapping, objects, skills).map((index) => ({ ...index, ...(index.sql && { sql: altering(index.sql, table) }) }));
   const checks = own
     ? objects.checks.filter(({ definition }) => definition).map((check): PlannedObject => ({ stage: 'check', kind: 'check', name: check.name, native: check.native, sql: `ALTER TABLE ${table} ADD CONSTRAINT ${name(check.name)} ${check.definition}` }))
-    : objects.checks.map((check) => plannedCheck(mapping, check, skills));
+    : objects.checks.map((check) => unnumbered(plannedCheck(mapping, check, skills), mapping));
   const next = objects.columns.find(({ identity }) => identity?.next !== undefined && /^\d+$/.test(identity.next));
   const numbered = next && automatic(mapping) ? [{ stage: 'end', kind: 'next number', name: next.name, native: next.identity!.next!, sql: `ALTER TABLE ${table} AUTO_INCREMENT = ${next.identity!.next}` } as const] : [];
   return [...indexes, ...checks, ...objects.foreignKeys.map((key) => proven(plannedForeignKey(mapping, key, skills), mapping, key)), ...numbered, ...(objects.engine === mapping.target.engine ? triggers(mapping, objects) : []), ...(own ? ownLeft(mapping, objects) : foreignLeft(mapping, objects))];
@@ -116,6 +116,13 @@ function foreignLeft(mapping: Mapping, objects: TableObjects): readonly PlannedO
     ...untranslatedDefaults(objects, translatedDefaults(mapping, objects, 'mysql')), ...leftOut(mapping, objects.engine === mapping.target.engine ? { ...objects, others: [] } : objects, 'mysql'),
     ...lost.map(({ name: column, identity }) => notMade('identity', column, identity!.kind, 'AUTO_INCREMENT is for one column of integers, the first of the key')),
   ];
+}
+
+/** No check may speak of the column that the server numbers. */
+function unnumbered(check: PlannedObject, mapping: Mapping): PlannedObject {
+  const numbered = automatic(mapping);
+  const speaks = numbered !== undefined && check.sql?.slice(check.sql.indexOf(' CHECK ')).includes(name(numbered.target));
+  return speaks ? notMade('check', check.name, check.native, `it speaks of ${numbered.target}, which AUTO_INCREMENT numbers`) : check;
 }
 
 /** The column that is numbered by the server, if it may be: an integer that comes first in the key. */

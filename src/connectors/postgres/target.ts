@@ -89,7 +89,7 @@ function keyStands(source: Shape, { keys }: Table, positions: readonly number[])
 
 function misfit(source: Shape, target: string, problems: readonly string[]): DsyncError {
   return new DsyncError('refused', `${source.namespace} does not fit into ${target}: ${problems.join('; ')}`, {
-    namespace: source.namespace, remedy: `change the table, or copy elsewhere: --namespace '${source.namespace}:NAME'`,
+    namespace: source.namespace, remedy: `change the table, convert the columns (--cast 'TABLE.COLUMN=TYPE'), or copy elsewhere: --namespace '${source.namespace}:NAME'`,
   });
 }
 

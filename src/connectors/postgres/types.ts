@@ -124,8 +124,15 @@ const typeNames: Readonly<Record<string, string>> = {
   'timestamp with time zone': 'timestamptz', 'timestamp without time zone': 'timestamp', 'time without time zone': 'time', 'time with time zone': 'timetz',
 };
 
-/** A built-in type as one writes it, for `--cast`. */
+/** A built-in type as one writes it, or an array of it, for `--cast`. */
 export function typeOf(spelling: string): Pick<Column, 'type' | 'native'> | undefined {
+  const element = /^(.+?)\s*(?:\[\s*\]\s*)+$/.exec(spelling.trim())?.[1];
+  if (element === undefined) return scalarOf(spelling);
+  const of = scalarOf(element);
+  return of && { type: { kind: 'native', engine: 'postgres' }, native: `${of.native}[]` };
+}
+
+function scalarOf(spelling: string): Pick<Column, 'type' | 'native'> | undefined {
   const match = /^([a-z][a-z0-9_ ]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(-?\d+)\s*)?\))?\s*((?:with|without) time zone)?$/.exec(spelling.trim().toLowerCase().replace(/\s+/g, ' '));
   if (!match) return undefined;
   const [, given, first, second, zone] = match, bare = zone ? `${given} ${zone}` : otherNames[given] ?? given;
