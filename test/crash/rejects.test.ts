@@ -132,6 +132,19 @@ describePair(['postgres18'], 'more rejected rows than --max-rejects', () => {
     expect((await rowsOf(destination)).length).toBe(1980);
   });
 
+  it('are not those that the source has mended before the run went on', async () => {
+    await using pair = await pairOf('postgres18', 'postgres18', '--batch-size', '100 rows', '--concurrency', '1');
+    const { source, destination, command } = pair;
+    await source.execute('CREATE TABLE t (id integer PRIMARY KEY, v text)', "INSERT INTO t SELECT i, CASE WHEN i % 100 = 7 THEN 'much too long' ELSE 'short' END FROM generate_series(1, 900) i");
+    await destination.execute('CREATE TABLE t (id integer NOT NULL PRIMARY KEY, v varchar(5))');
+    expect((await command.sync('--max-rejects', '3').ended).by).toBe(7);
+    await source.execute("UPDATE t SET v = 'fits' WHERE id = 7", 'DELETE FROM t WHERE id = 107');
+    const last = await command.resume('--max-rejects', '20').ended;
+    expect([last.by, last.report.rejected?.count], last.stderr).toEqual([6, 7]);
+    expect(linesOf(last.report.rejected!.path!).map(({ key }) => key).sort()).toEqual([207, 307, 407, 507, 607, 707, 807].map((id) => `id=${id}`));
+    expect((await rowsOf(destination)).filter((row) => row.startsWith('7 '))).toEqual(['7 fits']);
+  });
+
   it('are one, where none is allowed, also while the log is followed', async () => {
     await using pair = await pairOf('postgres18', 'postgres18');
     const { source, destination, command } = pair;
