@@ -90,7 +90,7 @@ async function outcomesOf(replaying: Replaying, state: RunState, lines: Groups):
   const { ports: { store }, options, run, id } = replaying, outcomes: ReplayOutcome[] = [], keyless: [Mapping, readonly Candidate[]][] = [];
   for (const [mapping, candidates] of lines) {
     const of = (way: Way) => candidates.filter(({ line }) => wayOf(line, mapping, follows(state)) === way);
-    outcomes.push(...left(of('anew'), `the log has changed this table without a key since: dsync tables ${run} resync ${mapping.source.namespace} copies it anew, while dsync resume ${run} goes on`));
+    outcomes.push(...left(of('anew'), anew(run, mapping, follows(state))));
     outcomes.push(...left(of('unknown'), 'only some of its cells are known, and the source is not asked any more'));
     if (of('keyed').length > 0) outcomes.push(...await replayKeyed(replaying, mapping, of('keyed')));
     if (of('keyless').length > 0) keyless.push([mapping, of('keyless')]);
@@ -101,6 +101,11 @@ async function outcomesOf(replaying: Replaying, state: RunState, lines: Groups):
   for (const [mapping, candidates] of keyless) outcomes.push(...await insertKeyless(replaying, id, mapping, candidates));
   store.endReplay(run, id, outcomes);
   return outcomes;
+}
+
+function anew(run: string, { source: { namespace } }: Mapping, follows: boolean): string {
+  return follows ? `a table without a key, which is followed, is not replayed: dsync tables ${run} resync ${namespace} copies it anew, while dsync resume ${run} goes on`
+    : 'a change of a table without a key, which may have met other rows: copy the table anew';
 }
 
 type Way = 'keyed' | 'keyless' | 'anew' | 'unknown';

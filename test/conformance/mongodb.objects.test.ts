@@ -224,3 +224,31 @@ describeWith('mongodb', 'objects on their way from MongoDB to MongoDB', () => {
     expect(await told(destination)).toEqual(await told(source));
   });
 });
+
+describe('a view as a table', () => {
+  // reference/command/listCollections
+  const server = () => {
+    const one = new MadeUpServer();
+    one.collections = [{ name: 'orders', type: 'collection', options: {} }, { name: 'large', type: 'view', options: { viewOn: 'orders', pipeline: [] } }, { name: 'system.views', type: 'collection', options: {} }];
+    one.found['large'] = [{ _id: 2, t: 7 }];
+    return one;
+  };
+
+  test('is chosen where it is asked for, has no statistics, and is read like a collection', async () => {
+    const one = server(), source = mongodbSource(one.session(), options);
+    expect((await source.shapes(every, never)).map(({ name, view }) => [name, view])).toEqual([['orders', undefined]]);
+    one.asked.length = 0;
+    const shapes = await source.shapes({ include: ['*large'], exclude: [], views: true }, never), [shape] = shapes as [Shape];
+    expect(shapes).toEqual([{ namespace: 'shop.large', schema: 'shop', name: 'large', engine: 'mongodb', view: 'plain', columns: documentColumns, key: [0] }]);
+    expect(one.asked).toEqual([]);
+    const snapshot = await source.snapshot(shapes, never), tasks = await snapshot.plan(shape, { taskBytes: 1 }, never), read: unknown[] = [];
+    for await (const { rows } of snapshot.read({ task: tasks[0]!, shape, format: 'bson', sequence: 0 }, never)) read.push(...(rows as { readonly documents: readonly Uint8Array[] }).documents.map((document) => BSON.deserialize(document)));
+    expect([tasks.length, read]).toEqual([1, [{ _id: 2, t: 7 }]]);
+  });
+
+  test('is refused where its documents have no _id', async () => {
+    const one = server(), source = mongodbSource(one.session(), options);
+    const shapes = await source.shapes({ include: ['*large'], exclude: [], views: true }, never);
+    expect(await source.check(shapes, never)).toContainEqual(expect.objectContaining({ level: 'error', code: 'no-id', error: 'refused', namespace: 'shop.large', remedy: "leave it out: --exclude 'shop.large'" }));
+  });
+});

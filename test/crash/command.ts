@@ -10,8 +10,10 @@ const program = fileURLToPath(new URL('../../bin/dsync.js', import.meta.url));
 
 /** What a run's `--json` says, as far as these tests read it. */
 export interface Report {
+  readonly run: string;
   readonly status: string;
   readonly rows: number;
+  readonly rejected?: { readonly count: number; readonly path?: string };
   readonly moments: readonly { readonly exact: boolean; readonly fingerprint?: string }[];
   readonly mended: { readonly upserted: number; readonly deleted: number; readonly recopied: readonly string[] };
   readonly verification?: readonly { readonly namespace: string; readonly result: string; readonly sourceRows: number }[];
@@ -24,6 +26,7 @@ export interface Status {
   readonly phase: string;
   readonly process?: { readonly pid: number };
   readonly changes?: number;
+  readonly rejected?: number;
   readonly behindSeconds?: number;
   readonly behindBytes?: number;
   readonly tables: readonly { readonly namespace: string; readonly state: string; readonly why?: string }[];
@@ -49,7 +52,8 @@ export interface Running {
 export class Command implements Disposable {
   readonly #wires: Pick<Wires, 'source' | 'destination'>;
   readonly #flags: readonly string[];
-  readonly #state = mkdtempSync(join(tmpdir(), 'dsync-crash-state-'));
+  /** The folder. */
+  readonly state = mkdtempSync(join(tmpdir(), 'dsync-crash-state-'));
   readonly #children: ChildProcess[] = [];
 
   constructor(wires: Pick<Wires, 'source' | 'destination'>, flags: readonly string[]) {
@@ -64,6 +68,11 @@ export class Command implements Disposable {
   /** The latest run that was interrupted. */
   resume(...more: readonly string[]): Running {
     return this.#run('resume', ...more);
+  }
+
+  /** Writes what was rejected again. */
+  replay(run: string, ...more: readonly string[]): Running {
+    return this.#run('replay', run, ...more);
   }
 
   /** Checks both ends. */
@@ -98,12 +107,12 @@ export class Command implements Disposable {
 
   [Symbol.dispose](): void {
     for (const child of this.#children) child.kill('SIGKILL');
-    rmSync(this.#state, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(this.state, { recursive: true, force: true, maxRetries: 5 });
   }
 
   #run(...args: readonly string[]): Running {
     const env = { ...process.env, DSYNC_SOURCE_PASSWORD: passwordOf(this.#wires.source), DSYNC_DESTINATION_PASSWORD: passwordOf(this.#wires.destination) };
-    const child = spawn(process.execPath, [program, ...args, '--json', '--state', this.#state], { stdio: ['ignore', 'pipe', 'pipe'], env });
+    const child = spawn(process.execPath, [program, ...args, '--json', '--state', this.state], { stdio: ['ignore', 'pipe', 'pipe'], env });
     this.#children.push(child);
     let stdout = '', stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text; });

@@ -10,7 +10,14 @@ export async function checkSource(session: Session, shapes: readonly Shape[], si
     ...version(session),
     { level: 'info', code: 'fuzzy', message: 'documents that change while they are copied are made equal by the verification at the end, or with --live by their changes' },
     ...shapes.filter((shape) => !rights(shape.schema!, shape.name, 'find')).map((shape) => missingRight(shape, 'read')),
+    ...(await Promise.all(shapes.filter(({ view }) => view).map((shape) => withoutId(session, shape, signal)))).flat(),
   ];
+}
+
+/** A view may leave `_id` away, by which documents are told apart. */
+async function withoutId({ client, attempt }: Session, { schema, name, namespace }: Shape, signal: AbortSignal): Promise<readonly Finding[]> {
+  const found = await attempt(`looking into ${namespace}`, signal, () => client.db(schema).collection(name).findOne({ _id: { $exists: false } }, { signal }));
+  return found ? [{ level: 'error', code: 'no-id', error: 'refused', namespace, message: `the view ${namespace} shows documents without an _id`, remedy: `leave it out: --exclude '${namespace}'` }] : [];
 }
 
 export async function checkDestination(session: Session, mappings: readonly Mapping[], signal: AbortSignal): Promise<readonly Finding[]> {

@@ -34,7 +34,7 @@ export function mongodbSource(session: Session, options: OpenOptions): Source {
       const found = await collections(session, selection, signal);
       leftOut = found.filter(({ type }) => !readable.has(type) && type !== 'view').map(leftOutFinding);
       const limit = pLimit(options.connections);
-      const shapes = await Promise.all(found.filter(({ type }) => readable.has(type)).map((one) => limit(() => shapeOf(session, one, signal))));
+      const shapes = await Promise.all(found.filter(({ type }) => readable.has(type) || (type === 'view' && selection.views)).map((one) => limit(() => shapeOf(session, one, signal))));
       return shapes.sort((a, b) => (a.namespace < b.namespace ? -1 : 1));
     },
     objects: (shapes, signal) => readObjects(session, shapes, signal),
@@ -77,6 +77,8 @@ function leftOutFinding({ namespace, type }: Found): Finding {
 }
 
 async function shapeOf(session: Session, { schema, name, namespace, type }: Found, signal: AbortSignal): Promise<Shape> {
+  // A view has no statistics. Its documents go by their `_id`, as all others do.
+  if (type === 'view') return { namespace, schema, name, engine: 'mongodb', view: 'plain', columns: documentColumns, key: [0] };
   const { count, size } = await sizeOf(session, schema, name, signal);
   const kind = type === 'timeseries' ? { columns: measurementColumns(exact(await seriesOptions(session, schema, name, signal))), key: [] } : { columns: documentColumns, key: [0] };
   return {

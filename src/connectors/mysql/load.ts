@@ -122,8 +122,9 @@ async function loosely(session: Session, statement: string, isMeant: (warning: W
 /**
  * Brings in all lines that the table can hold, in the session's open transaction; returns the others with the reason.
  * Lines that the server names are left out and the rest is tried again; where it names none, they are looked for by `find`, or halves are tried.
+ * `pieces`: so many parts are brought in one after the other, each by itself.
  */
-export async function place(load: Load, find: Find | undefined, session: Session, lines: Lines, signal: AbortSignal): Promise<ReadonlyMap<number, string>> {
+export async function place(load: Load, find: Find | undefined, session: Session, lines: Lines, signal: AbortSignal, pieces = 1): Promise<ReadonlyMap<number, string>> {
   const rejected = new Map<number, string>();
   const attempt = async (numbers: readonly number[]): Promise<void> => {
     if (numbers.length === 0) return;
@@ -144,7 +145,8 @@ export async function place(load: Load, find: Find | undefined, session: Session
     await attempt(others.slice(0, middle));
     await attempt(others.slice(middle));
   };
-  await attempt(Array.from({ length: lines.count }, (_, i) => i));
+  const all = Array.from({ length: lines.count }, (_, i) => i), size = Math.ceil(lines.count / pieces);
+  for (let start = 0; start < lines.count; start += size) await attempt(all.slice(start, start + size));
   return rejected;
 }
 

@@ -29,6 +29,9 @@ export interface Writing {
 
 export interface Changes { readonly upserts: readonly Row[]; readonly deletes: readonly Row[] }
 
+/** Where a table has shown bad rows, its batches are brought in by so many pieces: only those with a bad row are done again. */
+const pieces = 16, worthPieces = 2000;
+
 /** Temporary tables that a session keeps. */
 const mostTemporary = 20;
 
@@ -45,7 +48,7 @@ interface Road {
 
 export function writing(server: { readonly infile: boolean; readonly packet: PacketLimit }): Writing {
   let { infile } = server;
-  const roads = new WeakMap<Mapping, Promise<Road>>();
+  const roads = new WeakMap<Mapping, Promise<Road>>(), troubled = new WeakSet<Road>();
   /** Whose the temporary tables are that a session has, the one that was made last at the end. */
   const temporary = new WeakMap<Session, Map<string, Mapping>>();
 
@@ -144,7 +147,8 @@ export function writing(server: { readonly infile: boolean; readonly packet: Pac
       const rejects = await fenced(hold, async () => {
         const known = redo ? await recorded(ledger, run, batch, session, signal) : undefined;
         if (known) return known;
-        const fresh = await place(load, upserting ? undefined : finder(mapping, road), session, lines, signal);
+        const fresh = await place(load, upserting ? undefined : finder(mapping, road), session, lines, signal, troubled.has(road) && lines.count >= worthPieces ? pieces : 1);
+        if (fresh.size > 0) troubled.add(road);
         await record(ledger, run, batch, fresh, session, signal);
         return fresh;
       });

@@ -6,16 +6,17 @@ import { qualified, quoted } from './sql.js';
 export async function checkSource(session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<readonly Finding[]> {
   const [[role]] = await session.query('SELECT quote_ident(current_user)', signal);
   const tables = await session.query(`
-    SELECT n.nspname, c.relname, has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid)
+    SELECT n.nspname, c.relname, has_schema_privilege(n.oid, 'USAGE'), has_table_privilege(c.oid, 'SELECT'), row_security_active(c.oid), c.relispopulated
     FROM json_to_recordset($1::json) t (schema text, name text) JOIN pg_namespace n ON n.nspname = t.schema JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.name`,
   signal, [JSON.stringify(shapes.map(({ schema, name }) => ({ schema, name })))]);
   return [...await poolerFindings(session, signal), ...await recoveryFindings(session, signal), ...tables.flatMap((table) => unreadable(table, role!))];
 }
 
-function unreadable([schema, name, enters, selects, filtered]: TextRow, role: string): Finding[] {
+function unreadable([schema, name, enters, selects, filtered, filled]: TextRow, role: string): Finding[] {
   const namespace = `${schema}.${name}`, error = { level: 'error', error: 'denied', namespace } as const;
   if (enters === 'f') return [{ ...error, code: 'no-usage', message: `${role} may not use the schema ${schema}`, remedy: `GRANT USAGE ON SCHEMA ${quoted(schema!)} TO ${role}` }];
   if (selects === 'f') return [{ ...error, code: 'no-select', message: `${role} may not read ${namespace}`, remedy: `GRANT SELECT ON ${qualified({ schema: schema!, name: name! })} TO ${role}` }];
+  if (filled === 'f') return [{ level: 'error', code: 'not-filled', namespace, message: `the materialized view ${namespace} was never filled`, remedy: `REFRESH MATERIALIZED VIEW ${qualified({ schema: schema!, name: name! })}` }];
   if (filtered === 't') return [{ ...error, code: 'row-security', message: `row-level security hides rows of ${namespace} from ${role}`, remedy: `ALTER ROLE ${role} BYPASSRLS` }];
   return [];
 }
