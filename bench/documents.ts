@@ -13,7 +13,7 @@ const perScale = 4000;
 export async function prepareDocuments(url: string, scale: number): Promise<Prepared> {
   const client = await MongoClient.connect(url), db = client.db(), rows = scale * perScale;
   const items = db.collection<Document & { _id: number }>('items'), words = db.collection<Document & { _id: string }>('words');
-  for (let from = 0; from < rows; from += 5000) await items.insertMany(Array.from({ length: Math.min(5000, rows - from) }, (_, i) => ({ _id: from + i, n: 0, pad: 'x'.repeat(100), tags: [i, `t${i}`], at: new Date(from + i) })));
+  for (let from = 0; from < rows; from += 5000) await items.insertMany(Array.from({ length: Math.min(5000, rows - from) }, (_, i) => ({ _id: from + i, ...item(0, 'x'.repeat(100)), tags: [i, `t${i}`], at: new Date(from + i) })));
   await words.insertMany(Array.from({ length: rows / 10 }, (_, i) => ({ _id: `word ${i}`, n: i, in: { 2: 'b', 1: 'a' } })));
   let going = false, working: readonly Promise<void>[] = [];
   const stop = async () => {
@@ -36,6 +36,11 @@ export async function prepareDocuments(url: string, scale: number): Promise<Prep
   };
 }
 
+/** All of them with the same fields in the same order: mongo-java-server leaves the fields of a document that is replaced where they were. */
+function item(n: unknown, pad: string): Document {
+  return { n, pad, tags: [] as unknown[], at: null, price: BSON.Decimal128.fromString('1.10'), f0: null, f1: null, f2: null, f3: null, f4: null };
+}
+
 interface Work { readonly items: Collection<Document & { _id: number }>; readonly words: Collection<Document & { _id: string }>; readonly rows: number; readonly client: number; readonly clients: number }
 
 async function work({ items, words, rows, client, clients }: Work, pauseMillis: number, going: () => boolean): Promise<void> {
@@ -44,9 +49,9 @@ async function work({ items, words, rows, client, clients }: Work, pauseMillis: 
     const pause = delay(pauseMillis);
     const key = rows + n * clients + client;
     switch (n % 8) {
-      case 0: case 1: await items.insertOne({ _id: key, n, pad: 'new' }); fresh.push(key); break;
+      case 0: case 1: await items.insertOne({ _id: key, ...item(n, 'new') }); fresh.push(key); break;
       case 2: case 3: await items.updateOne({ _id: id() }, { $inc: { n: 1 }, $set: { [`f${n % 5}`]: new BSON.ObjectId() }, $push: { tags: n } }); break;
-      case 4: await items.replaceOne({ _id: id() }, { z: BSON.Long.fromNumber(n), a: BSON.Decimal128.fromString('1.10'), pad: 'r'.repeat(n % 300) }); break;
+      case 4: await items.replaceOne({ _id: id() }, item(BSON.Long.fromNumber(n), 'r'.repeat(n % 300))); break;
       case 5: await items.deleteOne({ _id: fresh.shift() ?? id() }); break;
       case 6: await items.deleteOne({ _id: id() }); break;
       default: await words.updateOne({ _id: `word ${id() % (rows / 10)}` }, { $inc: { n: 1 }, $unset: { [`in.${1 + (n % 2)}`]: 1 } });

@@ -691,8 +691,11 @@ export interface FollowJob {
 export interface LogPlace { readonly position: Position; readonly changes: number }
 
 export type LogMessage =
-  /** The rows of this table that follow are so. `changed`: it is not the shape that the job named, or the last one announced. */
-  | { readonly kind: 'shape'; readonly shape: Shape; readonly changed: boolean }
+  /**
+   * The rows of this table that follow are so. `changed`: it is not the shape that the job named, or the last one announced.
+   * `other`: it is another table under this name from here on, and this is what became of the old one (`was dropped`).
+   */
+  | { readonly kind: 'shape'; readonly shape: Shape; readonly changed: boolean; readonly other?: string }
   | LogChanges
   /** Nothing of ours happened up to here. `created`: a table is made next, which may be chosen (where the job asks for it). */
   | { readonly kind: 'position'; readonly place: LogPlace; readonly at: number; readonly created?: true };

@@ -9,7 +9,7 @@ import { Lanes } from './lanes.js';
 import { throughLosses } from './losses.js';
 import { lookForTables } from './newcomers.js';
 import { serveRequests } from './requests.js';
-import { differences, projecting, reshaped } from './reshape.js';
+import { differences, projecting, replaced, reshaped } from './reshape.js';
 import { remap, resync } from './resync.js';
 import { enter, reject, type Run } from './run.js';
 import { placeText, takeRejects } from './untold.js';
@@ -88,7 +88,7 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
       }
       if (message.done) throw new DsyncError('source-lost', 'the change log ended');
       if (message.value.kind === 'shape') {
-        if (message.value.changed) await changeShape(message.value.shape, { run, apart, lanes, saver, wanted, ways });
+        if (message.value.changed) await changeShape(message.value, { run, apart, lanes, saver, wanted, ways });
         continue;
       }
       if (message.value.kind === 'position' && message.value.created) looking.now();
@@ -157,13 +157,13 @@ function waysOf({ mappings }: Run, logged: NonNullable<RunLog['shapes']>): Ways 
 interface Reshaping { readonly run: Run; readonly apart: Apart; readonly lanes: Lanes; readonly saver: Saver; readonly wanted: Wanted; readonly ways: Ways }
 
 /** Everything before the first row of the new shape is applied; what comes of it is on disk together with that place. */
-async function changeShape(shape: Shape, { run, apart, lanes, saver, wanted, ways }: Reshaping): Promise<void> {
+async function changeShape({ shape, other }: Extract<LogMessage, { kind: 'shape' }>, { run, apart, lanes, saver, wanted, ways }: Reshaping): Promise<void> {
   const { namespace } = shape, mapping = run.mappings.find(({ source }) => source.namespace === namespace)!;
   await lanes.drain();
   saver.save();
   if (apart.isLeft(namespace)) return run.store.update(run.id, { log: { place: lanes.place, shapes: { [namespace]: shape } } });
-  const next = await reshaped(run, mapping, shape);
-  if (next.stale) apart.set(namespace, { state: 'resync', why: `it changed its shape (${differences(mapping.source, shape)})` });
+  const next = other !== undefined ? replaced(run, mapping, shape, other) : await reshaped(run, mapping, shape);
+  if (next.stale) apart.set(namespace, { state: 'resync', why: other !== undefined ? `it ${other}` : `it changed its shape (${differences(mapping.source, shape)})` });
   remap(run, next.mapping, next.logged, lanes.place);
   ways.delete(namespace);
   if (next.logged) ways.set(namespace, projecting(next.mapping, next.logged));

@@ -51,6 +51,20 @@ function without(mapping: Mapping, gone: readonly Column[]): Mapping {
   return { ...mapping, source: narrowed(mapping.source), target: narrowed(mapping.target), fidelity: kept.map((i) => mapping.fidelity[i]) };
 }
 
+/**
+ * A table that is another one under its name. Fails with `waiting` the first time, for the user to know; then it is made equal to what
+ * the source has under this name, unless such things are ignored.
+ */
+export function replaced(run: Run, mapping: Mapping, shape: Shape, what: string): Reshaped {
+  const { namespace } = shape, { onDdl } = run.config, known = run.store.load(run.id)?.log?.stops?.[namespace];
+  if (onDdl === 'ignore') return { mapping, stale: false };
+  if (onDdl === 'apply' || known === what) return { mapping, stale: true };
+  run.store.update(run.id, { log: { stops: { [namespace]: what } } });
+  throw new DsyncError('waiting', `${namespace} ${what} in the source; everything before that is applied`, {
+    namespace, remedy: `dsync resume ${run.id} makes the table equal to what the source has under this name by then, or sets it apart where that is nothing`,
+  });
+}
+
 /** The new shape beside the table as it stands in the destination now. */
 async function fitting(run: Run, mapping: Mapping, shape: Shape): Promise<Mapping> {
   const { schema, name } = mapping.target;

@@ -19,11 +19,12 @@ const idName = Buffer.from('_id\0');
 
 /**
  * Compiles the way from rows of such a table to documents: those that were made into it, to the byte; an `_id` that was changed
- * since wins. A row that holds no Extended JSON becomes a document as any other table's does.
+ * since wins. A row that holds no Extended JSON becomes a document as any other table's does. Without a document (a log tells of a delete
+ * by the key alone) it is the `_id`.
  */
 export function documentOfPair(shape: Shape): (row: Row) => Buffer {
   const asRow = encodeRows({ source: shape, target: shape, fidelity: [], existed: true, staged: false });
-  return (row) => restored(String(row[0]), String(row[1])) ?? bufferOf(asRow([row])[0]!);
+  return (row) => restored(String(row[0]), row[1] === null ? '{}' : String(row[1])) ?? bufferOf(asRow([row])[0]!);
 }
 
 function restored(id: string, json: string): Buffer | undefined {

@@ -444,12 +444,35 @@ describe('events as the manual prints them', () => {
     expect(server.asked.filter((command) => 'aggregate' in command).slice(3).map((command) => [command['aggregate'], command['pipeline'][0].$changeStream.startAtOperationTime])).toEqual([['users', at(100, 2)], ['teams', at(110, 2)]]);
   });
 
-  test('an invalidated stream waits for the user', async () => {
+  test('an invalidated stream goes on after what ended it, and a collection that is gone is told of once', async () => {
+    // change-events/invalidate: startAfter goes on after it, resumeAfter does not.
     const server = new MadeUpServer(), log = server.log(), from = await pinOf(log);
-    server.replies = [[inserted()], [dropped(102), invalidated(102)]];
+    server.replies = [[inserted()], [dropped(102), invalidated(103)], [], [inserted(110, 1, { _id: 'again' })], [dropped(111), invalidated(112)], []];
     const all = following(log, job(from));
-    expect(await all.ended).toMatchObject({ code: 'waiting', namespace: 'engineering.users', remedy: expect.stringContaining('start over') });
-    expect(all.messages.flatMap((message) => (message.kind === 'shape' ? [message.changed] : []))).toEqual([false, true, true]);
+    await all.until(() => all.messages.filter((message) => message.kind === 'shape').length === 3 && all.place()!.position.startsWith('112.1 '));
+    expect(all.messages.flatMap((message): unknown[] => (message.kind === 'shape' ? [[message.changed, message.other]] : message.kind === 'changes' ? [message.changes.length] : []))).toEqual([[false, undefined], 1, [true, 'was dropped'], 1, [true, 'was dropped']]);
+    const starts = server.pipelines().slice(1).map(([stream]) => (stream!['$changeStream'] as Document)['startAfter']?.list[0][1]);
+    expect(starts).toEqual([undefined, invalidated(103)['_id']._data, invalidated(112)['_id']._data]);
+  });
+
+  test('what became of a collection is said: dropped, renamed, replaced, or gone with its database', async () => {
+    for (const [events, others] of [
+      [[renamed(102, 'users', 'people')], ['users was renamed to engineering.people']], [[renamed(102, 'people', 'users')], ['users was replaced by a collection that was given its name']],
+      [[renamed(102, 'users', 'teams')], ['users was renamed to engineering.teams', 'teams was replaced by a collection that was given its name']],
+      [[dropped(102), dropped(103, 'teams'), databaseDropped(104), invalidated(105)], ['users was dropped', 'teams was dropped']], [[databaseDropped(104), invalidated(105)], ['users was dropped', 'teams was dropped']],
+    ] as const) {
+      const server = new MadeUpServer(), log = server.log(), from = await pinOf(log, [users, teams]);
+      server.replies = [[inserted(), ...events], []];
+      const all = following(log, job(from, 0, [users, teams]));
+      await all.until(() => all.messages.filter((message) => message.kind === 'shape' && message.changed).length === others.length && all.place() !== undefined);
+      expect(all.messages.flatMap((message) => (message.kind === 'shape' && message.changed ? [`${message.shape.name} ${message.other}`] : []))).toEqual(others);
+      // From each of its places the log is read again as far as it was not yet.
+      const later = new MadeUpServer(), again = later.log(), { place } = all.messages.find((message) => message.kind === 'changes')!;
+      later.replies = [[...events], []];
+      const rest = following(again, job(place.position, place.changes, [users, teams]));
+      await rest.until(() => rest.messages.filter((message) => message.kind === 'shape' && message.changed).length === others.length);
+      await Promise.all([all.stop(), rest.stop()]);
+    }
   });
 
   test('a silent collection gets on by the marks of how far the server has read, which say less than an event of the same time', async () => {
@@ -499,8 +522,12 @@ test('the copy of a live run reads nothing older than where its log begins, nor 
     const [task] = await snapshot.plan(users, { taskBytes: 1 << 20 }, never);
     for await (const { count } of snapshot.read({ task: task!, shape: users, format: 'bson', sequence: 0 }, never)) expect(count).toBe(1);
     concerns.push(server.asked.at(-1)!['readConcern']);
+    // A collection that is made equal anew is compared in it.
+    for await (const rows of snapshot.scan({ shape: users, part: {} }, never)) expect(rows).toHaveLength(1);
+    concerns.push(server.asked.at(-1)!['readConcern']);
   }
-  expect(concerns).toEqual([{ level: 'majority', afterClusterTime: at(100) }, undefined]);
+  const since = { level: 'majority', afterClusterTime: at(100) };
+  expect(concerns).toEqual([since, since, undefined, undefined]);
 });
 
 describe('which stream is opened', () => {

@@ -51,6 +51,29 @@ for (const to of ['mongodb', 'postgres18'] as const satisfies readonly EndName[]
   });
 }
 
+describeEnds(['mongodb'], 'mongodb to mongodb, a collection that is dropped while it is followed', () => {
+  it('stops the run with 7, and is what the source has under its name when that is resumed', async () => {
+    await using scene = await Scene.set('mongodb', 'mongodb', { rows: 400, width: 200 });
+    const items = (scene.source as MongoEnd).db.collection<{ _id: number; n: number }>('items'), running = await following(scene, '--live');
+    await items.updateOne({ _id: 7 }, { $set: { n: 70 } });
+    await items.drop();
+    await items.insertMany([{ _id: 7, n: 1 }, { _id: 9999, n: 2 }]);
+    const { by, stderr } = await running.ended;
+    expect([by, stderr]).toEqual([7, expect.stringMatching(/items was dropped in the source; everything before that is applied[^]*dsync resume/)]);
+    // The test server tells every collection of a database that one of them was dropped.
+    for (let last = await scene.command.resume(); ; last = await scene.command.resume()) {
+      const ended = await Promise.race([last.ended, eventually(() => scene.expectEqual()).then(() => undefined)]);
+      if (ended) {
+        expect([ended.by, ended.stderr]).toEqual([7, expect.stringMatching(/was dropped/)]);
+        continue;
+      }
+      last.kill('SIGINT');
+      expect((await last.ended).by).toBe(130);
+      break;
+    }
+  });
+});
+
 /** What another hand does to the destination: rows that are gone, and one that is nobody's. */
 async function spoil({ destination }: Scene): Promise<void> {
   if ('db' in destination) {

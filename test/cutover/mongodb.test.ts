@@ -3,6 +3,7 @@ import { BSON, type Collection } from 'mongodb';
 import { expect, it } from 'vitest';
 import { describeWith, freshDatabase, freshMongo, serverFor, type FreshDatabase, type FreshMongoDatabase } from '../servers/index.js';
 import { Program } from './program.js';
+import { dropSlots } from './shop.js';
 
 /* A live run from MongoDB is cut over by the real program, with a writer on the source until shortly before. */
 
@@ -63,6 +64,7 @@ class MongoShop implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.program[Symbol.dispose]();
     await this.source[Symbol.asyncDispose]();
+    if ('query' in this.destination) await dropSlots(this.destination);
     await this.destination[Symbol.asyncDispose]();
   }
 }
@@ -120,6 +122,34 @@ for (const to of ['mongodb', 'postgres18'] as const) {
       expect(last.by, last.stderr).toBe(0);
       expect(await shop.contents('destination')).toEqual(await shop.contents('source'));
       expect(await shop.expiring()).toEqual(to === 'mongodb' ? ['old'] : []);
+    });
+
+    it('leaves a way back, on which the very documents come, and nothing comes twice', async () => {
+      await using shop = await MongoShop.open(to);
+      const running = await shop.program.live(), { destination, orders } = shop;
+      await orders.insertOne({ _id: -1, note: 'late', n: 1, at: new Date(0) });
+      const { by, report, stderr } = await shop.program.cutover('--reverse', '--timeout', '60s');
+      expect(by, stderr).toBe(0);
+      await running.ended;
+      if ('db' in destination) {
+        const there = destination.db.collection<Order>('orders');
+        await there.insertOne({ _id: 5000, note: 'new', n: 2, at: new Date(0) });
+        await there.updateOne({ _id: 3 }, { $set: { note: 'changed' } });
+        await there.deleteOne({ _id: 4 });
+      } else {
+        await destination.query(`INSERT INTO orders VALUES ('{"$numberInt":"5000"}', '{"_id":{"$numberInt":"5000"},"note":"new","n":{"$numberInt":"2"},"at":{"$date":{"$numberLong":"0"}}}')`);
+        await destination.query(`UPDATE orders SET document = replace(document::text, 'row 3', 'changed')::json WHERE _id = '{"$numberInt":"3"}'`);
+        await destination.query(`DELETE FROM orders WHERE _id = '{"$numberInt":"4"}'`);
+      }
+      const back = shop.program.run('resume', report.wayBack!.run);
+      const goal = await shop.contents('destination');
+      for (let tries = 0; tries < 300 && JSON.stringify(await shop.contents('source')) !== JSON.stringify(goal); tries++) await delay(100);
+      expect(await shop.contents('source')).toEqual(goal);
+      expect(await orders.findOne({ _id: 5000 })).toEqual({ _id: 5000, note: 'new', n: 2, at: new Date(0) });
+      back.kill('SIGINT');
+      const { stderr: said, by: end } = await back.ended;
+      expect(end, said).toBe(130);
+      expect(Math.max(...[...said.matchAll(/applied (\d+) change/g)].map(([, count]) => Number(count)), 0), said).toBeLessThanOrEqual(3);
     });
 
     it('finds a difference: 4, and the run goes on', async () => {

@@ -113,7 +113,7 @@ export class Shop implements AsyncDisposable {
 }
 
 /** A database with a slot can't be dropped; a killed process's walsender holds one for a moment. */
-async function dropSlots({ url, query }: FreshDatabase): Promise<void> {
+export async function dropSlots({ url, query }: FreshDatabase): Promise<void> {
   if (!url.startsWith('postgres')) return;
   await query('SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE database = current_database() AND active');
   while ((await query('SELECT 1 FROM pg_replication_slots WHERE database = current_database() AND active')).length > 0) await delay(50);

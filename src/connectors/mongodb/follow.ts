@@ -40,6 +40,8 @@ class Follower {
   /** Up to when collections, by namespace, are to be left out. */
   readonly #leftOut: ReadonlyMap<string, Time>;
   readonly #announced = new Set<Shape>();
+  /** Collections that were dropped or renamed, as was told, until they are there again. */
+  readonly #gone = new Set<Shape>();
   /** Everything up to here was told, or is about to be. */
   #base: Spot | undefined;
   #position: string;
@@ -69,7 +71,8 @@ class Follower {
     const shape = this.#shapeOf(event.on);
     if (!shape) return;
     const isTold = this.#isTold(shape, event);
-    if (isTold && !this.#announced.has(shape)) yield* this.#announce(shape, false);
+    if (isTold && !this.#announced.has(shape)) yield* this.#announce(shape);
+    this.#gone.delete(shape);
     this.#since++;
     if (this.#skip > 0) {
       this.#skip--;
@@ -103,10 +106,10 @@ class Follower {
     this.#since = 0;
   }
 
-  async *#announce(shape: Shape, changed: boolean): AsyncGenerator<LogMessage> {
+  async *#announce(shape: Shape, other?: string): AsyncGenerator<LogMessage> {
     yield* this.#flush();
     this.#announced.add(shape);
-    yield { kind: 'shape', shape, changed };
+    yield { kind: 'shape', shape, changed: other !== undefined, ...(other !== undefined && { other }) };
   }
 
   async *#flush(): AsyncGenerator<LogMessage> {
@@ -137,13 +140,18 @@ class Follower {
 
   // --- collections come and go ---------------------------------------------
 
-  /** The caller is told of a chosen collection that is another one from here on. A stream that this ends is not opened again. */
+  /** The caller is told, once, of a chosen collection that is another one from here on. */
   async *#definition(event: ChangeEvent): AsyncGenerator<LogMessage> {
-    const concerned = this.#concerned(event).filter((shape) => this.#isTold(shape, event));
-    for (const shape of concerned) yield* this.#announce(shape, true);
-    if (event.kind !== 'invalidate') return;
-    const { namespace } = concerned[0] ?? this.#job.shapes[0]!;
-    throw new DsyncError('waiting', `${namespace} was dropped or renamed in the source, which ended its log; everything before that was told`, { namespace, remedy: 'start over with a new run: dsync cleanup, then dsync sync --live' });
+    for (const shape of this.#concerned(event)) {
+      if (this.#gone.has(shape) || !this.#isTold(shape, event)) continue;
+      this.#gone.add(shape);
+      yield* this.#announce(shape, this.#becameOf(shape, event));
+    }
+  }
+
+  #becameOf(shape: Shape, { kind, to }: ChangeEvent): string {
+    if (kind !== 'rename' || !to) return kind === 'invalidate' ? 'was dropped or renamed' : 'was dropped';
+    return this.#shapeOf(to) === shape ? 'was replaced by a collection that was given its name' : `was renamed to ${to.database}.${to.collection}`;
   }
 
   #concerned({ kind, on, to }: ChangeEvent): readonly Shape[] {

@@ -152,7 +152,8 @@ export class Stream implements Listener {
       this.#start = { after: event.token };
       heard.push({ event, after: this.#complete, bare });
     }
-    if (heard.length > 0 && bare) this.#reopen();
+    // The server has ended it, and another one goes on after it.
+    if (heard.length > 0 && (bare || this.#last?.kind === 'invalidate')) this.#reopen();
     if (token && !this.#fragments.isOpen) this.#readUpTo(toExtendedJson(token));
     if (documents.length === 0) this.#rest(clock);
     return { heard, ...(!this.#last && !this.#fragments.isOpen && { complete: this.#complete }) };
