@@ -1,5 +1,14 @@
-import type { Change, Rejected, Row } from '../contract.js';
+import type { Change, Mapping, Rejected, Row } from '../contract.js';
+import { DsyncError } from '../errors.js';
 import { fold, type Step } from './fold.js';
+
+/** How long a table's lock is waited for while changes are applied: those of the other tables wait, too. */
+export const lockedSeconds = 30;
+
+/** What others keep locked for longer is set apart, and the other tables go on. */
+export function lockedOut({ source, target }: Mapping, cause: unknown): DsyncError {
+  return new DsyncError('not-ready', `${target.namespace} was locked by others for ${lockedSeconds} s`, { cause, namespace: source.namespace, retryable: false, remedy: `let go of it, then dsync tables RUN resume ${source.namespace}` });
+}
 
 /** How a destination does the steps of a folded table, inside a savepoint that it can go back to. */
 export interface Folded {

@@ -1,15 +1,18 @@
 import type { Change, Column, LaneWork, LogRow, Mapping, Rejected, Value } from '../../contract.js';
-import { applyFolded, applyInOrder, type Folded, type InOrder } from '../../destination/changes.js';
+import { applyFolded, applyInOrder, lockedOut, type Folded, type InOrder } from '../../destination/changes.js';
 import { told, type Move, type Step } from '../../destination/fold.js';
 import { DsyncError, messageOf } from '../../errors.js';
 import { spellCell } from '../../values/normal.js';
 import { assignment } from './assign.js';
 import { readTable } from './catalogue.js';
+import { errnoOf } from './faults.js';
 import { laneNoted, noteLane, type Hold } from './progress.js';
 import { name, quote } from './session.js';
 import { fenced, targetName } from './tables.js';
 import { isYear } from './types.js';
 import type { Writing } from './write.js';
+
+const lockWaitTimeout = 1205;
 
 type Apply = (hold: Hold, work: LaneWork) => Promise<readonly Rejected[]>;
 
@@ -32,12 +35,16 @@ export function applying(writing: Writing): Apply {
       const rejected: Rejected[] = [];
       for (const { mapping, changes } of tables) {
         const { key } = mapping.target;
-        rejected.push(...await (key.length > 0 ? applyFolded(changes, key, folding(hold, mapping, writing)) : applyInOrder(changes, inOrder(hold, mapping, writing))));
+        rejected.push(...await (key.length > 0 ? applyFolded(changes, key, folding(hold, mapping, writing)) : applyInOrder(changes, inOrder(hold, mapping, writing))).catch(unlessLocked(mapping)));
       }
       await noteLane(hold, work, rejected);
       return rejected;
     });
   };
+}
+
+function unlessLocked(mapping: Mapping): (error: unknown) => never {
+  return (error) => { throw errnoOf(error) === lockWaitTimeout ? lockedOut(mapping, error) : error; };
 }
 
 function inexact({ source, target }: Mapping): DsyncError {

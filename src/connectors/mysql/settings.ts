@@ -1,3 +1,4 @@
+import { lockedSeconds } from '../../destination/changes.js';
 import type { Version } from './session.js';
 
 const forever = 31_536_000;
@@ -37,7 +38,7 @@ export function destinationSettings(version: Version): Settings {
       // MySQL lets few users raise it; then bad rows are found in more steps.
       'SET SESSION max_error_count = 65535',
       'SET SESSION foreign_key_checks = 0',
-      'SET SESSION lock_wait_timeout = 60, innodb_lock_wait_timeout = 60',
+      `SET SESSION lock_wait_timeout = ${lockedSeconds}, innodb_lock_wait_timeout = ${lockedSeconds}`,
       'SET SESSION explicit_defaults_for_timestamp = 1',
       // Fewer locks than REPEATABLE READ; InnoDB forbids it where the binlog holds statements.
       "SET SESSION transaction_isolation = IF(@@binlog_format = 'STATEMENT', 'REPEATABLE-READ', 'READ-COMMITTED')",

@@ -1,5 +1,5 @@
 import type { Change, Column, LaneWork, LogRow, Mapping, Rejected, Row, Value } from '../../contract.js';
-import { applyFolded, applyInOrder, type Folded, type InOrder } from '../../destination/changes.js';
+import { applyFolded, applyInOrder, lockedOut, type Folded, type InOrder } from '../../destination/changes.js';
 import { told, type Move, type Step, type Updates } from '../../destination/fold.js';
 import { encodeDelimited } from '../../values/delimited.js';
 import { spellCell } from '../../values/normal.js';
@@ -9,7 +9,9 @@ import { held, noteLane, noteLaneRejected, type Hold } from './progress.js';
 import type { Session } from './session.js';
 import { list, qualified, quoted } from './sql.js';
 import { landing } from './target.js';
-import { place, wayOf, type Way } from './write.js';
+import { beginImpatient, place, wayOf, type Way } from './write.js';
+
+const lockNotAvailable = '55P03';
 
 /** A table whose changes are applied, with the way of whole rows into it. */
 interface Table { readonly mapping: Mapping; readonly way: Way; readonly into: string }
@@ -17,18 +19,22 @@ interface Table { readonly mapping: Mapping; readonly way: Way; readonly into: s
 /** One transaction: the run is still ours, the lane's place, the changes. A place that is there already is left as it is. */
 export async function apply(session: Session, hold: Hold, work: LaneWork, signal: AbortSignal): Promise<readonly Rejected[]> {
   const tables: (Table & { readonly changes: readonly Change[] })[] = [];
-  for (const { mapping, changes } of work.tables) tables.push({ ...await tableOf(session, hold, mapping, signal), changes });
+  for (const { mapping, changes } of work.tables) tables.push({ ...await tableOf(session, hold, mapping, signal).catch(unlessLocked(mapping)), changes });
   return held(session, hold, signal, async () => {
     const known = await noteLane(session, hold, work, signal);
     if (known) return known;
     const rejected: Rejected[] = [];
     for (const { changes, ...table } of tables) {
       const { key } = table.mapping.target;
-      rejected.push(...await (key.length > 0 ? applyFolded(changes, key, folding(session, table, signal)) : applyInOrder(changes, inOrder(session, table, signal))));
+      rejected.push(...await (key.length > 0 ? applyFolded(changes, key, folding(session, table, signal)) : applyInOrder(changes, inOrder(session, table, signal))).catch(unlessLocked(table.mapping)));
     }
     if (rejected.length > 0) await noteLaneRejected(session, hold, work, rejected, signal);
     return rejected;
-  });
+  }, beginImpatient);
+}
+
+function unlessLocked(mapping: Mapping): (error: unknown) => never {
+  return (error) => { throw serverError(error)?.code === lockNotAvailable ? lockedOut(mapping, error) : error; };
 }
 
 /** Rows of a table without a key have left their staging table: the changes go to the target. */

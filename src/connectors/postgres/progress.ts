@@ -34,12 +34,12 @@ export async function progressOf(session: Session, run: string, signal: AbortSig
 }
 
 /** A transaction that only the holder of the run can make. Another process that takes the run waits for its end. */
-export async function held<Result>(session: Session, hold: Hold, signal: AbortSignal, action: () => Promise<Result>): Promise<Result> {
+export async function held<Result>(session: Session, hold: Hold, signal: AbortSignal, action: () => Promise<Result>, begin?: string): Promise<Result> {
   return session.transaction(signal, async () => {
     const marks = await session.query('SELECT FROM _dsync.run WHERE run = $1 AND epoch = $2 FOR SHARE', signal, [hold.run, hold.epoch]).catch(withoutMark(hold));
     if (marks.length === 0) throw taken(hold);
     return action();
-  });
+  }, begin);
 }
 
 /** The first statement of a batch's transaction: inserts one row if the run is still ours, and none otherwise. */

@@ -127,9 +127,9 @@ export class Session {
   }
 
   /** Commits if the action returns, rolls back if it throws. */
-  async transaction<Result>(signal: AbortSignal, action: () => Promise<Result>): Promise<Result> {
-    await this.query('BEGIN', signal);
+  async transaction<Result>(signal: AbortSignal, action: () => Promise<Result>, begin = 'BEGIN'): Promise<Result> {
     try {
+      await this.query(begin, signal);
       const result = await action();
       await this.query('COMMIT', signal);
       return result;

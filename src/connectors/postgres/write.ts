@@ -1,5 +1,6 @@
 import type { Batch, Mapping, Rejected, Row, WriteOptions } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { lockedSeconds } from '../../destination/changes.js';
 import { cellsOfLine, encodeDelimited, lineStarts } from '../../values/delimited.js';
 import { parseCell } from '../../values/normal.js';
 import { CopyIn } from './copy.js';
@@ -116,6 +117,9 @@ function placeIn(where: string | undefined, table: string): string {
   return place?.startsWith(head) ? place.slice(head.length) : '';
 }
 
+/** A transaction that does not wait for a lock for ever. */
+export const beginImpatient = `BEGIN; SET LOCAL lock_timeout = '${lockedSeconds}s'`;
+
 export async function wayOf(session: Session, { run }: Hold, mapping: Mapping, overwrite: boolean, binary: boolean, signal: AbortSignal): Promise<Way> {
   const { target } = mapping, columns = list(target.columns.map(({ name }) => name));
   const landed = landing(run, mapping), into = qualified(landed);
@@ -123,7 +127,7 @@ export async function wayOf(session: Session, { run }: Hold, mapping: Mapping, o
   if (!overwrite || mapping.staged) return { table: landed.name, copy: `COPY ${into} (${columns}) ${from}` };
   const table = `_dsync_${hash(target.namespace, columns, ...target.columns.map(({ native }) => native))}`, temporary = `pg_temp.${quoted(table)}`;
   if (!session.made.has(temporary)) {
-    await session.query(`CREATE TEMPORARY TABLE ${temporary} ON COMMIT DELETE ROWS AS SELECT ${columns} FROM ${into} WITH NO DATA`, signal);
+    await session.transaction(signal, () => session.query(`CREATE TEMPORARY TABLE ${temporary} ON COMMIT DELETE ROWS AS SELECT ${columns} FROM ${into} WITH NO DATA`, signal), beginImpatient);
     session.made.add(temporary);
   }
   return { table, copy: `COPY ${temporary} (${columns}) ${from}`, upsert: upsertOf(mapping, into, columns, temporary), clear: `DELETE FROM ${temporary}` };
