@@ -26,8 +26,9 @@ async function open(server: Server): Promise<End> {
   return { url: made.url, run: (sql) => made.query(sql) };
 }
 
+/** `large`: what it is computed by is more than its type holds. */
 const table = (server: Server) => `CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (a * 2 + id) STORED, a int NOT NULL, price decimal(10,2), n int, total decimal(20,4) GENERATED ALWAYS AS (price * n - 0.5) ${server === 'postgres18' ? 'STORED' : 'VIRTUAL'},
-  half int GENERATED ALWAYS AS (a - 7) VIRTUAL, words varchar(40), loud varchar(40) GENERATED ALWAYS AS (upper(words)) STORED)`;
+  half int GENERATED ALWAYS AS (a - 7) VIRTUAL, words varchar(40), loud varchar(40) GENERATED ALWAYS AS (upper(words)) STORED${server === 'postgres18' ? '' : ', large int GENERATED ALWAYS AS (a * 5000 - a * 4999) STORED'})`;
 const text = (value: unknown) => (value === null ? null : String(value));
 
 for (const [from, to, computed] of [
@@ -42,7 +43,7 @@ for (const [from, to, computed] of [
       const left = (JSON.parse(outcome.stdout) as { findings: { finding: { code: string; message: string } }[] }).findings.map(({ finding }) => finding).filter(({ code, message }) => code === 'object-left-out' && message.startsWith('generated column'));
       expect(left.map(({ message }) => message.split(' ')[2]).sort()).toEqual(['half', 'loud', 'total', 'twice'].filter((name) => !(computed as readonly string[]).includes(name)));
       const read = async (end: End, name: string) => (await end.run(`SELECT ${name} AS v FROM t WHERE id < 9 ORDER BY id`)).map(({ v }) => text(v));
-      for (const name of ['id', 'a', 'twice', 'half', 'n', 'words', 'loud']) expect(await read(destination, name), name).toEqual(await read(source, name));
+      for (const name of ['id', 'a', 'twice', 'half', 'n', 'words', 'loud', ...(from === 'postgres18' ? [] : ['large'])]) expect(await read(destination, name), name).toEqual(await read(source, name));
       await destination.run(`INSERT INTO t (id, a, price, n) VALUES (9, 10, 2.5, 2)`);
       expect(await destination.run(`SELECT twice, half FROM t WHERE id = 9`)).toEqual([{ twice: to === 'sqlite' ? 29 : '29', half: to === 'sqlite' ? 3 : '3' }]);
       if ((computed as readonly string[]).includes('total')) expect(await destination.run('SELECT total FROM t WHERE id = 9')).toEqual([{ total: '4.5000' }]);

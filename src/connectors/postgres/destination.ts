@@ -43,9 +43,10 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     objects: planObjects,
     view: planView,
     createStatements: (mapping) => [...surroundingStatements(mapping), ...tableStatements(mapping, { schema: mapping.target.schema!, name: mapping.target.name }), ...(mapping.target.key.length > 0 ? [keyStatement(mapping)] : [])],
-    // Plain indexes of one table are built side by side; a constraint wants the table for itself.
+    // Indexes of one table are built side by side; a constraint wants the table for itself.
     build: async (run, mapping, objects, signal) => {
-      const functions = objects.filter(({ kind }) => kind === 'function'), plain = objects.filter(({ kind }) => kind === 'index'), others = objects.filter(({ kind }) => kind !== 'index' && kind !== 'function');
+      const isIndex = ({ sql }: PlannedObject) => /^CREATE (UNIQUE )?INDEX /.test(sql ?? ''), functions = objects.filter(({ kind }) => kind === 'function');
+      const plain = objects.filter(isIndex), others = objects.filter((object) => !isIndex(object) && object.kind !== 'function');
       const first = functions.length > 0 ? await use(signal, (session) => build(session, holdOf(run), mapping, functions, signal)) : [];
       const found = await Promise.all(plain.map((object) => use(signal, (session) => build(session, holdOf(run), mapping, [object], signal))));
       return [...first, ...found.flat(), ...await use(signal, (session) => build(session, holdOf(run), mapping, others, signal))];
