@@ -126,7 +126,12 @@ export interface Mapping {
   readonly staged: boolean;
   /** What the table is made with, besides columns and key; absent where nothing more is made. */
   readonly objects?: TableObjects;
+  /** Columns that a table which is made computes by itself, as the source's of another engine does: not among those of the shapes. */
+  readonly computed?: readonly ComputedColumn[];
 }
+
+/** `sql`: the expression in the destination's own SQL. `position`: where the column stands among all of the source's. */
+export interface ComputedColumn { readonly name: string; readonly native: string; readonly sql: string; readonly stored: boolean; readonly position: number }
 
 /**
  * How the rows of a batch are encoded. `values` is understood by every codec; the rest are bytes all the way.

@@ -102,10 +102,30 @@ async function checked(mappings: readonly Mapping[], objects: ReadonlyMap<string
     throw new DsyncError('refused', `--schema check: the destination has no ${missing.join(', ')}`, { remedy: "make the tables first (dsync plan --ddl FILE writes the statements), or let them be made: --schema create" });
   }
   const standing = new Map((await destination.standing?.(mappings.map(({ target }) => target), signal) ?? []).map((table) => [table.namespace, table]));
-  return mappings.flatMap((mapping) => {
-    const there = standing.get(mapping.target.namespace), wanted = objects.get(mapping.source.namespace);
-    return there && wanted ? differences(mapping, wanted, there, amongOf(mappings)) : [];
+  return asIfMade(mappings, objects, destination).flatMap((made, i) => {
+    const there = standing.get(made.target.namespace), planned = destination.objects?.(made) ?? [];
+    if (!there || !made.objects) return [];
+    const left = planned.filter(({ stage }) => stage === 'none');
+    return [...differences(mappings[i], withoutLeft(made.objects, left), there, amongOf(mappings)), ...left.flatMap((object) => findingOf(object, made))];
   });
+}
+
+/** What a run that makes the tables itself would make of them, under the names that it would give. */
+function asIfMade(mappings: readonly Mapping[], objects: ReadonlyMap<string, TableObjects>, { names }: Destination): readonly Mapping[] {
+  const bare = mappings.map((mapping): Mapping => ({ ...mapping, existed: false, objects: objects.get(mapping.source.namespace) }));
+  return resolveReferences(names ? nameObjects(bare, names).mappings : bare);
+}
+
+/** Without what has no counterpart. */
+function withoutLeft(objects: TableObjects, left: readonly PlannedObject[]): TableObjects {
+  const isLeft = (kinds: readonly string[], name: string) => left.some((object) => kinds.includes(object.kind) && object.name === name);
+  return {
+    ...objects,
+    indexes: objects.indexes.filter(({ name }) => !isLeft(['index', 'unique'], name)),
+    foreignKeys: objects.foreignKeys.filter(({ name }) => !isLeft(['foreign key'], name)),
+    checks: objects.checks.filter(({ name }) => !isLeft(['check'], name)),
+    columns: objects.columns.filter(({ name }) => !isLeft(['default', 'identity', 'generated column'], name)),
+  };
 }
 
 /** Constraints that an interrupted process has made would stand in the way of rows that are to be mended. */

@@ -1,14 +1,14 @@
 import type { Finding, ForeignKeyObject, IndexObject, Mapping, TableObjects } from '../contract.js';
 import { columnNames, isKey } from './portable.js';
 
-/** What of the source's objects a standing table lacks, whatever the names: for `--schema check`. */
+/** What of the source's objects a standing table lacks, for `--schema check`: whatever the names, though an index of the same name counts, too. */
 export function differences(mapping: Mapping, wanted: TableObjects, there: TableObjects, among: ReadonlyMap<string, Mapping>): readonly Finding[] {
   const columnOf = columnNames(mapping), { namespace } = mapping.target;
-  const indexes = new Set(there.indexes.map((index) => indexText(index, (name) => name)));
+  const indexes = new Set(there.indexes.map((index) => indexText(index, (name) => name))), named = new Set(there.indexes.map(({ name }) => name.toLowerCase()));
   const keys = new Set(there.foreignKeys.map((key) => keyText(key, key.references.namespace, (name) => name, (name) => name)));
   const lacks = (kind: string, name: string, native: string): Finding => ({ level: 'warning', code: 'object-missing', namespace: mapping.source.namespace, message: `${namespace} has no counterpart of ${kind} ${name}`, remedy: native });
   return [
-    ...wanted.indexes.filter((index) => !isKey(mapping, index) && !indexes.has(indexText(index, columnOf))).map((index) => lacks(index.unique ? 'unique' : 'index', index.name, index.native)),
+    ...wanted.indexes.filter((index) => !isKey(mapping, index) && !indexes.has(indexText(index, columnOf)) && !named.has(index.name.toLowerCase())).map((index) => lacks(index.unique ? 'unique' : 'index', index.name, index.native)),
     ...wanted.foreignKeys.filter((key) => {
       const other = among.get(key.references.namespace);
       return other && !keys.has(keyText(key, other.target.namespace, columnOf, columnNames(other)));

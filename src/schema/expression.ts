@@ -301,9 +301,12 @@ export function textIn(dialect: Dialect, text: string): string {
   return `'${(dialect === 'mysql' ? text.replaceAll('\\', '\\\\') : text).replaceAll("'", "''")}'`;
 }
 
-/** The expression in a dialect, or undefined where one of its columns is not there or a call has no counterpart. `columnOf` gives a column's name there. */
-export function renderExpression(expression: Expression, dialect: Dialect, columnOf: (name: string) => string | undefined): string | undefined {
-  const inner = (one: Expression) => renderExpression(one, dialect, columnOf);
+/**
+ * The expression in a dialect, or undefined where one of its columns is not there or a call has no counterpart. `columnOf` gives
+ * a column's name there, and `as` what is made of it.
+ */
+export function renderExpression(expression: Expression, dialect: Dialect, columnOf: (name: string) => string | undefined, as: (column: string) => string = (column) => column): string | undefined {
+  const inner = (one: Expression) => renderExpression(one, dialect, columnOf, as);
   switch (expression.kind) {
     case 'null': return 'NULL';
     case 'boolean': return dialect === 'postgres' ? String(expression.value) : expression.value ? '1' : '0';
@@ -312,7 +315,7 @@ export function renderExpression(expression: Expression, dialect: Dialect, colum
     case 'bits': return dialect === 'sqlite' ? textIn(dialect, expression.value) : `b'${expression.value}'`;
     case 'column': {
       const name = columnOf(expression.name);
-      return name === undefined ? undefined : nameIn(dialect, name);
+      return name === undefined ? undefined : as(nameIn(dialect, name));
     }
     case 'call': return ['now', 'today', 'uuid'].includes(expression.name) ? undefined : rendered(expression.args.map(inner), (args) => `${functionIn(expression.name, dialect)}(${args.join(', ')})`);
     case 'operation': return rendered(expression.args.map(inner), (args) => renderOperation(expression.operator, args));

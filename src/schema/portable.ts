@@ -117,7 +117,10 @@ function partOf(mapping: Mapping, index: IndexObject, part: IndexPart, skills: S
     return placed && `(${placed.sql})${direction}`;
   }
   const position = mapping.source.columns.findIndex(({ name }) => name.toLowerCase() === part.column!.toLowerCase());
-  if (position < 0) return undefined;
+  if (position < 0) {
+    const computed = mapping.computed?.find(({ name }) => name.toLowerCase() === part.column!.toLowerCase());
+    return computed && nameIn(skills.dialect, computed.name) + direction;
+  }
   if (part.length !== undefined && skills.dialect !== 'mysql' && index.unique) return undefined;
   const placed = skills.part(mapping, position, index);
   if (!placed) return undefined;

@@ -49,7 +49,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     tied: tieColumns,
     objects: (mapping) => planObjects(mapping, offer),
     view: (view, target, mappings) => planView(view, target, mappings, offer),
-    createStatements: (mapping) => [...neededStatements(mapping), createStatement(targetName(mapping.target), mapping, offer)],
+    createStatements: (mapping) => [...(mapping.target.schema === address.database ? [] : [`CREATE DATABASE IF NOT EXISTS ${name(mapping.target.schema!)} CHARACTER SET utf8mb4`]), ...neededStatements(mapping), createStatement(targetName(mapping.target), mapping, offer)],
     build: (run, mapping, objects, signal) => holding(run, signal, async (hold) => {
       await fenced(hold, async () => {});
       const act = () => build(hold, mapping, objects);

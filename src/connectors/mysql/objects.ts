@@ -1,5 +1,6 @@
 import type { ColumnObjects, Finding, ForeignKeyObject, IndexObject, Mapping, NameRules, PlannedObject, TableObjects, Target, ViewObject } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
+import { withComputedClauses } from '../../schema/computed.js';
 import { columnNames, isKey, leftOut, notMade, plannedCheck, plannedForeignKey, plannedIndexes, translatedDefaults, untranslatedDefaults, withoutDialect, type Skills } from '../../schema/portable.js';
 import { refusal } from '../../schema/refusal.js';
 import { errnoOf } from './faults.js';
@@ -170,7 +171,7 @@ export function createStatement(table: string, mapping: Mapping, offer: Offer): 
   });
   const key = target.key.length > 0 ? [`PRIMARY KEY (${target.key.map((position) => name(target.columns[position].name)).join(', ')})`] : [];
   const comment = objects?.comment === undefined ? '' : ` COMMENT=${quote([...objects.comment].slice(0, 2048).join(''))}`;
-  return `CREATE TABLE IF NOT EXISTS ${table} (${[...columns, ...key].join(', ')}) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=${offer.exactCollation}${comment}`;
+  return `CREATE TABLE IF NOT EXISTS ${table} (${[...withComputedClauses(columns, mapping.computed, name), ...key].join(', ')}) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=${offer.exactCollation}${comment}`;
 }
 
 function extras(column: ColumnObjects | undefined, native: string): string {

@@ -191,7 +191,7 @@ async function triggersOf(session: Session, shapes: readonly Shape[], signal: Ab
   const schemas = schemasOf(shapes), triggers: { readonly table: string; readonly trigger: OtherObject }[] = [];
   if (schemas.length === 0) return [];
   const rows = await session.rows(`SELECT event_object_schema, event_object_table, trigger_name, action_timing, event_manipulation, sql_mode, collation_connection FROM information_schema.triggers
-    WHERE trigger_schema IN (${schemas.map(quote).join(', ')}) ORDER BY event_object_schema, event_object_table, event_manipulation, action_timing, action_order`, signal);
+    WHERE trigger_schema IN (${schemas.map(quote).join(', ')}) AND trigger_name NOT LIKE '\\_dsync%' ORDER BY event_object_schema, event_object_table, event_manipulation, action_timing, action_order`, signal);
   for (const [schema, table, trigger, timing, event, mode, collation] of rows) {
     // What the information schema of MySQL has of the body has lost the quotes in its strings.
     const [[, , create]] = await session.rows(`SHOW CREATE TRIGGER ${tableName(schema!, trigger!)}`, signal);

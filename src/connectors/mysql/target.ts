@@ -1,5 +1,6 @@
 import type { Column, Fidelity, Mapping, Shape, TableObjects, Target } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { withComputed } from '../../schema/computed.js';
 import { distinct, fitting } from '../../schema/names.js';
 import { readTable, type Table } from './catalogue.js';
 import { fit } from './fits.js';
@@ -26,7 +27,7 @@ export async function adapt(source: Shape, target: Target, schema: string, offer
   const mapping = withZeroNotes(made(source, name, place, offer));
   if (!objects) return mapping;
   const own = objects.engine === mapping.target.engine && mapping.fidelity.every(({ level }) => level === 'exact');
-  return { ...(own ? withoutColumns(mapping, computedIn(objects, mapping)) : mapping), objects };
+  return { ...(own ? withoutColumns(mapping, computedIn(objects, mapping)) : withComputed(mapping, objects)), objects };
 }
 
 /** Columns that the new table computes as the source's does; a key's values are sent all the same. */

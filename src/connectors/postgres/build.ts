@@ -31,6 +31,14 @@ async function isDone(session: Session, { run }: Hold, tasks: readonly Task[], s
   return done.length > 0;
 }
 
+/** What stands before the table: for people. */
+export function surroundingStatements({ target, objects }: Mapping): readonly string[] {
+  const own = objects?.engine === 'postgres' ? objects : undefined;
+  const schemas = new Set([target.schema!, ...own?.partitions.map(({ schema }) => schema) ?? [], ...own?.needs?.map(({ schema }) => schema) ?? []]);
+  schemas.delete('public');
+  return [...[...schemas].map((schema) => `CREATE SCHEMA IF NOT EXISTS ${quoted(schema)}`), ...own?.needs?.map(({ native }) => native) ?? []];
+}
+
 /** The schemas, and what a source in PostgreSQL has and the destination lacks: enums, and whatever the table's definition needs. */
 async function createSurroundings(session: Session, { target, objects }: Mapping, signal: AbortSignal): Promise<void> {
   const own = objects?.engine === 'postgres' ? objects : undefined, named = new Set(own?.needs?.map(({ name }) => name));

@@ -2,7 +2,7 @@ import type { Destination, OpenOptions, Mapping } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { alter } from './alter.js';
 import { apply } from './apply.js';
-import { finish, prepare } from './build.js';
+import { finish, prepare, surroundingStatements } from './build.js';
 import { checkDestination } from './check.js';
 import { serverError } from './failure.js';
 import type { Login } from './login.js';
@@ -42,10 +42,11 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     names,
     objects: planObjects,
     view: planView,
-    createStatements: (mapping) => [...(mapping.objects?.engine === 'postgres' ? mapping.objects.needs ?? [] : []).map(({ native }) => native), ...tableStatements(mapping, { schema: mapping.target.schema!, name: mapping.target.name }), ...(mapping.target.key.length > 0 ? [keyStatement(mapping)] : [])],
-    // Plain indexes of one table are built side by side; a constraint wants the table for itself.
+    createStatements: (mapping) => [...surroundingStatements(mapping), ...tableStatements(mapping, { schema: mapping.target.schema!, name: mapping.target.name }), ...(mapping.target.key.length > 0 ? [keyStatement(mapping)] : [])],
+    // Indexes of one table are built side by side; a constraint wants the table for itself.
     build: async (run, mapping, objects, signal) => {
-      const functions = objects.filter(({ kind }) => kind === 'function'), plain = objects.filter(({ kind }) => kind === 'index'), others = objects.filter(({ kind }) => kind !== 'index' && kind !== 'function');
+      const isIndex = ({ sql }: PlannedObject) => /^CREATE (UNIQUE )?INDEX /.test(sql ?? ''), functions = objects.filter(({ kind }) => kind === 'function');
+      const plain = objects.filter(isIndex), others = objects.filter((object) => !isIndex(object) && object.kind !== 'function');
       const first = functions.length > 0 ? await use(signal, (session) => build(session, holdOf(run), mapping, functions, signal)) : [];
       const found = await Promise.all(plain.map((object) => use(signal, (session) => build(session, holdOf(run), mapping, [object], signal))));
       return [...first, ...found.flat(), ...await use(signal, (session) => build(session, holdOf(run), mapping, others, signal))];

@@ -1,5 +1,6 @@
 import type { ColumnObjects, Finding, IdentityObject, IndexObject, Mapping, NameRules, PlannedObject, Shape, TableObjects, Target, ViewObject } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { withComputedClauses } from '../../schema/computed.js';
 import { columnNames, isKey, leftOut, madeOf, notMade, plannedCheck, plannedForeignKey, plannedIndexes, plannedOthers, translatedDefaults, untranslatedDefaults, withoutDialect, type Skills } from '../../schema/portable.js';
 import { refusal } from '../../schema/refusal.js';
 import { serverError } from './failure.js';
@@ -127,14 +128,14 @@ export function planView(view: ViewObject, { schema = 'public', name }: Target, 
 }
 
 /** Columns as a CREATE TABLE takes them: those that the table computes stand where they stood. */
-function columnClauses({ target, objects }: Mapping, place: { readonly name: string }): readonly string[] {
+function columnClauses({ target, objects, computed: across }: Mapping, place: { readonly name: string }): readonly string[] {
   const own = objects?.engine === 'postgres' ? objects : undefined, told = new Map(own?.columns.map((column) => [column.name, column]));
   const clauses = target.columns.map(({ name, native, nullable }) => {
     const { declared = native, collation, notNull = place.name === target.name ? 'NOT NULL' : notNullOf(target.name, name) } = told.get(name) ?? {};
     return `${quoted(name)} ${declared}${collation ? ` COLLATE ${collation}` : ''}${nullable ? '' : ` ${notNull}`}`;
   });
   for (const column of computed(target, own)) clauses.splice(column.generated!.position, 0, computedClause(column));
-  return clauses;
+  return withComputedClauses(clauses, across, quoted);
 }
 
 /** As PostgreSQL 18 names it: else it would be named after the staging table. */

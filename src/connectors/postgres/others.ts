@@ -28,7 +28,7 @@ const privileges = (acl: string, owner: string, on: string, columns = `''`) => `
 const functionStatement = `pg_get_functiondef(f.oid) || ${comment('f.oid', 'pg_proc', "'ROUTINE ' || f.oid::regprocedure")}
   || CASE WHEN f.proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(f.proacl) a WHERE a.grantee = 0) THEN '; REVOKE ALL ON ROUTINE ' || f.oid::regprocedure || ' FROM PUBLIC' ELSE '' END`;
 
-const ofUsers = `f.pronamespace <> 'pg_catalog'::regnamespace AND f.prokind IN ('f', 'p', 'w') AND ${notExtension('pg_proc', 'f.oid')}`;
+const ofUsers = `f.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', '_dsync')) AND f.prokind IN ('f', 'p', 'w') AND ${notExtension('pg_proc', 'f.oid')}`;
 
 /** Name, kind, schema, name as a statement says it, statement: in the order in which they can be made, as far as that is known. */
 export const needsQuery = `, used (name, type, depth) AS (
@@ -134,7 +134,7 @@ export const othersQuery = `, ${parts}, items (number, name, stage, kind, item, 
   UNION ALL SELECT 12, p.name, 'last', 'inheritance', quote_ident(n.nspname) || '.' || quote_ident(c.relname), 'ALTER TABLE ' || p.spelled || ' INHERIT ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname), p.schema, p.relname, p.spelled
     FROM parts p JOIN pg_inherits h ON h.inhrelid = p.oid JOIN pg_class c ON c.oid = h.inhparent JOIN pg_namespace n ON n.oid = c.relnamespace WHERE p.root
   UNION ALL SELECT 13, p.name, 'last', 'trigger', g.tgname, pg_get_triggerdef(g.oid) || ${enabled('g.tgenabled', 'TRIGGER', 'g.tgname')} || ${comment('g.oid', 'pg_trigger', "'TRIGGER ' || quote_ident(g.tgname) || ' ON ' || p.spelled")}, p.schema, p.relname, p.spelled
-    FROM parts p JOIN pg_trigger g ON g.tgrelid = p.oid AND NOT g.tgisinternal AND g.tgparentid = 0
+    FROM parts p JOIN pg_trigger g ON g.tgrelid = p.oid AND NOT g.tgisinternal AND g.tgparentid = 0 AND g.tgname NOT LIKE '\\_dsync%'
   UNION ALL SELECT 14, p.name, 'last', 'rule', r.rulename, trim(trailing ';' FROM pg_get_ruledef(r.oid)) || ${enabled('r.ev_enabled', 'RULE', 'r.rulename')} || ${comment('r.oid', 'pg_rewrite', "'RULE ' || quote_ident(r.rulename) || ' ON ' || p.spelled")}, p.schema, p.relname, p.spelled
     FROM parts p JOIN pg_rewrite r ON r.ev_class = p.oid
   UNION ALL SELECT 15, p.name, 'last', 'policy', y.polname, concat_ws(' ', 'CREATE POLICY', quote_ident(y.polname), 'ON', p.spelled, CASE WHEN NOT y.polpermissive THEN 'AS RESTRICTIVE' END, CASE y.polcmd WHEN 'r' THEN 'FOR SELECT' WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE' WHEN 'd' THEN 'FOR DELETE' END,

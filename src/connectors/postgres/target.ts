@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Column, Fidelity, Mapping, Shape, TableObjects, Target } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { withComputed } from '../../schema/computed.js';
 import { distinct, fitting } from '../../schema/names.js';
 import { findTable, type Table } from './catalog.js';
 import { fit } from './fit.js';
@@ -26,7 +27,14 @@ export async function adapt(session: Session, whole: Shape, target: Target, sign
     return { ...mapping, fidelity: mapping.fidelity.map((one, i) => (one.level === 'exact' ? keptOwn(mapping.target.columns[i].native, session.versionNumber) : one)) };
   }
   const source = objects ? withoutComputed(whole, objects) : whole;
-  return { ...planned(source, { schema, name }, await placesFor(session, source, signal, objects)), ...(objects && { objects }) };
+  const mapping = planned(source, { schema, name }, await placesFor(session, source, signal, objects));
+  return objects ? { ...(objects.engine === 'postgres' ? mapping : kept(withComputed(mapping, objects), objects, session.versionNumber)), objects } : mapping;
+}
+
+/** Virtual ones are there from PostgreSQL 18 on, and in no index. */
+function kept({ computed, ...mapping }: Mapping, { indexes }: TableObjects, version: number): Mapping {
+  const isIndexed = (name: string) => indexes.some(({ parts, include }) => parts.some(({ column }) => column === undefined || column === name) || include?.includes(name));
+  return computed ? { ...mapping, computed: computed.map((column) => ({ ...column, stored: column.stored || version < 180_000 || isIndexed(column.name) })) } : mapping;
 }
 
 /** The columns that the new table computes as the source does are not sent; a key's are, or no row could be found again. */

@@ -1,5 +1,6 @@
 import type { Finding, Mapping, NameRules, PlannedObject, TableObjects, Target, ViewObject } from '../../contract.js';
 import { DsyncError, messageOf } from '../../errors.js';
+import { withComputedClauses } from '../../schema/computed.js';
 import { columnNames, leftOut, notMade, plannedCheck, plannedForeignKey, plannedIndexes, translatedDefaults, untranslatedDefaults, withoutDialect, type Skills } from '../../schema/portable.js';
 import { refusal } from '../../schema/refusal.js';
 import { quoted, type Session } from './session.js';
@@ -84,10 +85,11 @@ export function createStatement(mapping: Mapping, name: string, keyed: boolean):
   const { target: { columns, key }, objects } = mapping;
   if (objects && isOwn(mapping)) return `CREATE TABLE IF NOT EXISTS ${quoted(name)} ${objects.native.body}`;
   const defaults = objects ? translatedDefaults(mapping, objects, 'sqlite') : undefined, numbered = objects && keyed && isNumbered(mapping) ? automatic(mapping) : undefined;
-  const definitions = columns.map((column, i) => {
+  const clauses = columns.map((column, i) => {
     const given = defaults?.get(column.name), primary = column.name === numbered ? ' PRIMARY KEY AUTOINCREMENT' : '';
     return `${quoted(column.name)} ${typeIn(column.native)}${primary}${given?.kept ? ` DEFAULT ${given.sql}` : ''}${column.nullable && !key.includes(i) ? '' : ' NOT NULL'}`;
   });
+  const definitions = [...withComputedClauses(clauses, mapping.computed, quoted)];
   if (keyed && key.length > 0 && numbered === undefined) definitions.push(`PRIMARY KEY (${key.map((position) => quoted(columns[position].name)).join(', ')})`);
   const constraints = [...(objects?.checks ?? []).map((check) => plannedCheck(mapping, check, skills)), ...(objects?.foreignKeys ?? []).map((foreign) => plannedForeignKey(mapping, foreign, skills))];
   definitions.push(...constraints.flatMap(({ sql }) => sql ?? []));

@@ -1,5 +1,6 @@
 import type { Column, Fidelity, Mapping, Shape, TableObjects, Target } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
+import { withComputed } from '../../schema/computed.js';
 import { distinct } from '../../schema/names.js';
 import { readTable, type Table, type TableColumn } from './catalogue.js';
 import { createStatement, names as rules } from './objects.js';
@@ -14,7 +15,8 @@ export function adapt(session: Session, whole: Shape, target: Target, objects?: 
   const computed = standing ? standing.columns.filter(({ generated }) => generated) : objects?.engine === 'sqlite' ? objects.columns.filter(({ generated }) => generated) : [];
   const source = without(whole, computed.map((column) => column.name.toLowerCase()));
   const made = standing ? fitted(session, source, standing) : fresh(source, name);
-  return { source, ...made, existed: standing !== undefined, staged: source.key.length === 0, ...(objects && !standing && { objects }) };
+  const mapping: Mapping = { source, ...made, existed: standing !== undefined, staged: source.key.length === 0 };
+  return objects && !standing ? { ...(objects.engine === 'sqlite' ? mapping : withComputed(mapping, objects)), objects } : mapping;
 }
 
 /** Columns that the table computes by itself are not sent to it. */
