@@ -3,7 +3,9 @@ import type { ChangeLog, Destination, OpenOptions, Shape, Snapshot, Source } fro
 import { withRateLimit } from '../destination/limit.js';
 import { retrying, withRetry } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
+import { literally } from '../source/selection.js';
 import type { Ports, RunConfig } from './config.js';
+import { targetsOf } from './route.js';
 
 const megabyte = 1 << 20;
 
@@ -30,10 +32,24 @@ export async function openSourceOf(config: RunConfig, options: OpenOptions, know
   const source = await openSource(config.source, options);
   if (from === 'mongodb' && config.document === 'columns') {
     const [{ inColumns }, { tableIn }] = await Promise.all([import('../source/columns.js'), import('../source/look.js')]);
-    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known, options });
+    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known, options, standing: (shapes, signal) => standingTables(config, source, shapes, options, signal) });
   }
   if (from !== 'mongodb' && to === 'mongodb') return (await import('../source/documents.js')).asDocuments(source);
   return source;
+}
+
+/** The tables that stand where these collections go. None where the destination can't be read: opening it will tell. */
+async function standingTables(config: RunConfig, source: Source, shapes: readonly Shape[], options: OpenOptions, signal: AbortSignal): Promise<ReadonlyMap<string, Shape>> {
+  const { openSource: open } = await connectorFor(config.destination);
+  const reader = await open?.(config.destination, options).catch(() => undefined);
+  if (!reader) return new Map();
+  try {
+    const places = [...targetsOf(shapes, config.namespaces, source, reader)].map(([shape, { schema = reader.defaultSchema, name }]) => ({ shape, namespace: schema === undefined ? name : `${schema}.${name}` }));
+    const there = await reader.shapes({ include: places.map(({ namespace }) => literally(namespace)), exclude: [] }, signal);
+    return new Map(places.flatMap(({ shape, namespace }) => there.filter((table) => table.namespace === namespace).map((table) => [shape.namespace, table] as const)));
+  } finally {
+    await reader[Symbol.asyncDispose]();
+  }
 }
 
 function refuseColumns(from: string | undefined, to: string | undefined): void {

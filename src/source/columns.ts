@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import type { Change, ChangeLog, Finding, LogMessage, OpenOptions, Row, SchemaObjects, Shape, Snapshot, Source } from '../contract.js';
 import { DsyncError } from '../errors.js';
-import { keyOfDocument, rowsOfDocuments } from '../values/columns.js';
+import { keyOfDocument, rowsOfDocuments, shapeOfDocuments } from '../values/columns.js';
 import { documentOfJson } from '../values/extended-json-bytes.js';
 import { misfits } from '../values/misfits.js';
 import { asCollection, isCollection } from './collections.js';
@@ -14,6 +14,8 @@ export interface Looking {
   readonly sample?: number;
   /** Shapes that a run has already: their collections are not looked at again, and keep them. */
   readonly known: readonly Shape[];
+  /** Of these collections' tables those that stand in the destination, by the collection's namespace. */
+  readonly standing: (shapes: readonly Shape[], signal: AbortSignal) => Promise<ReadonlyMap<string, Shape>>;
   readonly options: OpenOptions;
 }
 
@@ -24,8 +26,14 @@ export function inColumns(source: Source, looking: Looking): Source {
   return {
     ...source,
     async shapes(selection, signal) {
-      const found = await source.shapes(selection, signal);
+      const found = await source.shapes(selection, signal), unknown = found.filter(({ namespace }) => !known.has(namespace));
       refuseSeries(found);
+      for (const [namespace, table] of unknown.length > 0 ? await looking.standing(unknown, signal) : []) {
+        const made = shapeOfDocuments(table);
+        if (!made) continue;
+        known.set(namespace, made);
+        told.set(namespace, [{ level: 'info', code: 'columns-stand', namespace, message: `${namespace}: its columns are those of ${table.namespace}, which stands; ${made.columns.at(-1)!.name} has what they don't restore` }]);
+      }
       await using snapshot = await source.snapshot(found, signal);
       return Promise.all(found.map((shape) => limit(async () => {
         const { columns, key } = known.get(shape.namespace) ?? await look(shape, snapshot, looking, told, signal);

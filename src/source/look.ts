@@ -8,6 +8,8 @@ import { decimalNative, fieldCodec, isExactDouble, mostScale, scaleOf } from '..
 export interface Table {
   /** JSON is kept in a column of text: its values must tell it from text. */
   readonly jsonIsText: boolean;
+  /** A key of one integer has 64 bits, whatever is said of it. */
+  readonly keysAreLong: boolean;
   /** A row of so many columns is held whatever is in them. */
   readonly mostColumns: number;
 }
@@ -15,9 +17,9 @@ export interface Table {
 /** Of a connector. So many columns of the longest cells that stay in a row fill a page of PostgreSQL (8 kB, 18 bytes each), and of InnoDB (half of 16 kB, 40 bytes each). */
 export function tableIn(connector: string | undefined): Table {
   switch (connector) {
-    case 'mysql': case 'mariadb': return { jsonIsText: true, mostColumns: 198 };
-    case 'postgres': return { jsonIsText: false, mostColumns: 420 };
-    default: return { jsonIsText: false, mostColumns: 1000 };
+    case 'mysql': case 'mariadb': return { jsonIsText: true, keysAreLong: false, mostColumns: 198 };
+    case 'postgres': return { jsonIsText: false, keysAreLong: false, mostColumns: 420 };
+    default: return { jsonIsText: false, keysAreLong: connector === 'sqlite', mostColumns: 1000 };
   }
 }
 
@@ -87,7 +89,7 @@ export class Look {
     const fields: Field[] = [];
     for (let field = this.#first.next; field; field = field.next) fields.push(field);
     const { kept, left } = this.#divide(fields, table);
-    const id = this.#fields.get('_id'), idColumn: Column = { name: '_id', type: fieldCodec(idNative(id))!.type, native: idNative(id), nullable: false };
+    const id = this.#fields.get('_id'), key = idNative(id, table), idColumn: Column = { name: '_id', type: fieldCodec(key)!.type, native: key, nullable: false };
     const others = kept.filter((field) => field !== id).map((field) => columnOf(field, nativeOf(field, table)));
     const columns = [idColumn, ...others, restColumn([...this.#fields.keys()])];
     return { shape: { ...shape, columns, key: [0] }, findings: this.#findings(shape.namespace, columns, left, sampled, table) };
@@ -170,11 +172,12 @@ function restColumn(names: readonly string[]): Column {
 
 const idNatives = new Set(['objectId', 'int', 'long', 'uuid']);
 
-function idNative(id: Field | undefined): string {
-  const types = [...id?.types.keys() ?? []];
+function idNative(id: Field | undefined, { keysAreLong }: Table): string {
+  const types = [...id?.types.keys() ?? []], whole = types.every((type) => type === 'int' || type === 'long');
   if (id === undefined || id.nulls > 0) return 'string id';
+  if (whole && keysAreLong) return 'integer';
   if (types.length === 1 && idNatives.has(types[0]!)) return types[0]!;
-  return types.length === 2 && types.every((type) => type === 'int' || type === 'long') ? 'long' : 'string id';
+  return whole ? 'long' : 'string id';
 }
 
 const numbers = new Set(['int', 'long', 'double', 'decimal']);
@@ -186,7 +189,7 @@ function nativeOf(field: Field, { jsonIsText }: Table): string {
   if (types.length === 0 || (types.length === 1 && only === 'string')) return jsonIsText ? 'text' : 'string';
   if (types.length === 1 && simple.has(only!)) return only!;
   if (types.every((type) => type === 'binData' || type === 'uuid')) return 'binData';
-  if (!types.every((type) => numbers.has(type))) return jsonIsText ? 'json as text' : 'json';
+  if (!types.every((type) => numbers.has(type))) return jsonIsText ? 'text' : 'json';
   if (has('decimal')) return decimalNative(field.scale);
   if (!has('double')) return 'long';
   const wholes = (field.types.get('long') ?? 0) + (field.types.get('int') ?? 0);

@@ -284,6 +284,8 @@ const restName = /^_rest(_\d+)?$/;
 export function shapeOfDocuments(shape: Shape): Shape | undefined {
   const { columns, key, engine } = shape, last = columns.at(-1);
   if (!last || !restName.test(last.name) || !last.nullable || !['json-text', 'json-value', 'text'].includes(last.type.kind) || key.length === 0) return undefined;
+  const id = columns.findIndex(({ name }) => name === '_id');
+  if (id >= 0 && (key.length > 1 || key[0] !== id)) return undefined;
   const natives = columns.map((column, i) => (i === columns.length - 1 ? restNative : nativeOf(column, engine, key.includes(i))));
   return { ...shape, columns: columns.map((column, i) => ({ ...column, native: natives[i]! })) };
 }
@@ -292,7 +294,7 @@ function nativeOf({ name, type }: Column, engine: string, isKey: boolean): strin
   const textNative = isKey && name === '_id' ? 'string id' : engine === 'mysql' || engine === 'mariadb' ? 'text' : 'string';
   switch (type.kind) {
     case 'bool': return 'bool';
-    case 'int': return type.bits === 8 ? 'bool' : type.bits === 64 ? 'long' : 'int';
+    case 'int': return type.bits === 8 ? 'bool' : type.bits < 64 ? 'int' : isKey && engine === 'sqlite' ? 'integer' : 'long';
     case 'decimal': return decimalNative(type.scale ?? 0);
     case 'float': return 'double';
     case 'bytes': return 'binData';

@@ -61,11 +61,14 @@ const codecs: Readonly<Record<string, FieldCodec>> = {
     native: 'string', type: { kind: 'text' }, isExact: only(bsonType.string),
     cell: textCell, put: (writer, name, cell) => putText(writer, name, cell),
   },
-  // Where a column of JSON is one of text, the value tells which it is.
+  // Where JSON is kept in columns of text: what looks like JSON is no text.
   text: {
     native: 'text', type: { kind: 'text' },
-    isExact: (bytes, type, start, end) => type === bsonType.string && !looksLikeJson(bytes, start + 4, end - 1),
-    cell: textCell, put: (writer, name, cell) => putTextOrJson(writer, name, cell),
+    isExact: (bytes, type, start, end) => type !== bsonType.string || !looksLikeJson(bytes, start + 4, end - 1),
+    // A number by itself would be taken for the text of its digits.
+    cell: (bytes, type, start, end) => (type === bsonType.string ? textCell(bytes, type, start, end)
+      : valueJson(bytes, type, start, end, type === bsonType.document || type === bsonType.array ? inColumn : asText)),
+    put: (writer, name, cell) => putTextOrJson(writer, name, cell),
   },
   bool: {
     native: 'bool', type: { kind: 'bool' }, isExact: only(bsonType.bool),
@@ -110,11 +113,12 @@ const codecs: Readonly<Record<string, FieldCodec>> = {
     cell: (bytes, type, start, end) => valueJson(bytes, type, start, end, inColumn),
     put: (writer, name, cell) => putJson(writer, name, parseJson(String(cell))),
   },
-  'json as text': {
-    native: 'json as text', type: { kind: 'json-text' }, isExact: () => true,
-    // A number by itself would be taken for the text of its digits.
-    cell: (bytes, type, start, end) => valueJson(bytes, type, start, end, type === bsonType.document || type === bsonType.array ? inColumn : asText),
-    put: (writer, name, cell) => putTextOrJson(writer, name, cell),
+  // SQLite has one type of integers for a whole key: the smaller of two that a number may have been.
+  integer: {
+    native: 'integer', type: { kind: 'int', bits: 64, signed: true },
+    isExact: (bytes, type, start) => type === bsonType.int || (type === bsonType.long && BigInt.asIntN(32, bytes.readBigInt64LE(start)) !== bytes.readBigInt64LE(start)),
+    cell: (bytes, type, start) => (type === bsonType.long ? bytes.readBigInt64LE(start) : type === bsonType.int ? BigInt(bytes.readInt32LE(start)) : undefined),
+    put: (writer, name, cell) => putWhole(writer, name, cell),
   },
   // An `_id` of whatever type.
   'string id': {
@@ -265,8 +269,8 @@ function parsed(text: string): ReturnType<typeof parseJson> | undefined {
 }
 
 function putWhole(writer: BsonWriter, name: Buffer, cell: Exclude<Value, null>): void {
-  const value = Number(cell), isInt = (value | 0) === value;
+  const value = BigInt(cell as number | bigint), isInt = BigInt.asIntN(32, value) === value;
   writer.field(isInt ? bsonType.int : bsonType.long, name);
-  if (isInt) writer.int(value);
-  else writer.long(BigInt(cell as number));
+  if (isInt) writer.int(Number(value));
+  else writer.long(value);
 }

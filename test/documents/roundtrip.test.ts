@@ -22,6 +22,12 @@ const shop: readonly Map<string, unknown>[] = Array.from({ length: 300 }, (_, i)
   ['$cost', i], ['a.b', i], ['', 'empty'], ['Name', 'other'], ['x'.repeat(70), 'long'], ['10', 'ten'], ['9', 'nine'], ...(i % 20 === 0 ? [[`seldom${i}`, i]] as Fields : []),
 ]));
 
+const counted = Array.from({ length: 20 }, (_, i) => new Map<string, unknown>([['_id', new Int32(i - 5)], ['v', new Int32(i)]]));
+const counts: Readonly<Record<string, readonly Map<string, unknown>[]>> = {
+  ...collections, shop, ints: counted, longs: counted.map((document, i) => new Map([...document, ['_id', Long.fromNumber(i)]])), uuids: counted.map((document, i) => new Map([...document, ['_id', new UUID(Buffer.alloc(16, i))]])),
+  texts: ['a', '{"$oid":"65a1b2c3d4e5f60718293a4b"}', '[', 'true', '"', '5'].map((id) => new Map<string, unknown>([['_id', id], ['v', id]])),
+};
+
 for (const name of sqlNames) {
   describePair(['mongodb', name], `mongodb → ${name} → mongodb`, () => {
     for (const way of ['json', 'columns']) {
@@ -33,7 +39,7 @@ for (const name of sqlNames) {
         expect.soft(there, there.stderr + there.stdout).toMatchObject({ status: 0 });
         const home = await syncJson(table.url, back.url);
         expect.soft(home, home.stderr).toMatchObject({ status: 0 });
-        for (const collection of [...Object.keys(collections), 'shop']) expect(await bytesOf(back, collection), collection).toEqual(await bytesOf(source, collection));
+        for (const collection of Object.keys(counts)) expect(await bytesOf(back, collection), collection).toEqual(await bytesOf(source, collection));
         const compared = await dsync('verify', source.url, table.url, '--document', way, '--json');
         expect(compared, compared.stderr).toMatchObject({ status: 0 });
       });
@@ -43,7 +49,7 @@ for (const name of sqlNames) {
 
 async function filled(): Promise<FreshMongoDatabase> {
   const database = await freshDatabase('mongodb');
-  for (const [name, documents] of Object.entries({ ...collections, shop })) {
+  for (const [name, documents] of Object.entries(counts)) {
     await database.db.createCollection(name);
     if (documents.length > 0) await database.db.collection(name).insertMany(documents as never);
   }
