@@ -40,11 +40,13 @@ export async function openSourceOf(config: RunConfig, options: OpenOptions, know
 
 /** The tables that stand where these collections go. None where the destination can't be read: opening it will tell. */
 async function standingTables(config: RunConfig, source: Source, shapes: readonly Shape[], options: OpenOptions, signal: AbortSignal): Promise<ReadonlyMap<string, Shape>> {
-  const { openSource: open } = await connectorFor(config.destination);
+  const { name: connector, openSource: open } = await connectorFor(config.destination);
   const reader = await open?.(config.destination, options).catch(() => undefined);
   if (!reader) return new Map();
   try {
-    const places = [...targetsOf(shapes, config.namespaces, source, reader)].map(([shape, { schema = reader.defaultSchema, name }]) => ({ shape, namespace: schema === undefined ? name : `${schema}.${name}` }));
+    // SQLite's tables are named without their schema.
+    const { defaultSchema } = reader, targets = targetsOf(shapes, config.namespaces, source, { defaultSchema: connector === 'sqlite' ? 'main' : defaultSchema });
+    const places = [...targets].map(([shape, { schema = defaultSchema, name }]) => ({ shape, namespace: schema === undefined ? name : `${schema}.${name}` }));
     const there = await reader.shapes({ include: places.map(({ namespace }) => literally(namespace)), exclude: [] }, signal);
     return new Map(places.flatMap(({ shape, namespace }) => there.filter((table) => table.namespace === namespace).map((table) => [shape.namespace, table] as const)));
   } finally {
