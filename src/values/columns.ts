@@ -46,8 +46,11 @@ function layoutOf({ columns, key, namespace }: Shape): Layout {
 
 // --- documents to rows ----------------------------------------------------------
 
-/** Compiles the way from documents to rows of `shape`: a row depends on its document and the shape alone. */
-export function rowsOfDocuments(shape: Shape): (document: Uint8Array) => Row {
+/**
+ * Compiles the way from documents to rows of `shape`: a row depends on its document and the shape alone. Nothing of fields that are
+ * `hidden` is in the rest, whatever the columns lack.
+ */
+export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new Set()): (document: Uint8Array) => Row {
   const layout = layoutOf(shape), { columns, codecs, rest, keyed } = layout, width = columns.length, keys = new Set(layout.key);
   const names = columns.map(({ name }, i) => (i === rest ? Buffer.alloc(0) : Buffer.from(name)));
   const places = new Map(columns.flatMap(({ name }, i) => (i === rest ? [] : [[name, i] as const])));
@@ -55,7 +58,7 @@ export function rowsOfDocuments(shape: Shape): (document: Uint8Array) => Row {
   let bytes: Buffer, row: Value[], last: number, count: number, fields: string, isOrdered: boolean, isTwice: boolean, hasOthers: boolean, stamp = 0;
 
   const other = (name: string, type: number, start: number, end: number): void => {
-    fields += `${fields ? ',' : ''}${JSON.stringify(name)}:${valueJson(bytes, type, start, end, inRest)}`;
+    if (!hidden.has(name)) fields += `${fields ? ',' : ''}${JSON.stringify(name)}:${valueJson(bytes, type, start, end, inRest)}`;
   };
   const visit = (type: number, nameStart: number, nameEnd: number, start: number, end: number): void => {
     let place: number | undefined = last + 1;
@@ -88,9 +91,9 @@ export function rowsOfDocuments(shape: Shape): (document: Uint8Array) => Row {
     stamp = (stamp + 1) >>> 0;
     if (stamp === 0) { seen.fill(0); stamp = 1; }
     eachField(bytes, 0, bytes.length, visit);
-    if (isTwice) { fields = againWithTwins(bytes, layout, places); isOrdered = false; }
+    if (isTwice) { fields = againWithTwins(bytes, layout, places, hidden); isOrdered = false; }
     const absent = keyed && count < width - 1 ? columns.flatMap(({ name }, i) => (i === rest || seen[i] === stamp ? [] : [name])) : [];
-    if (fields || !isOrdered || absent.length > 0) row[rest] = restText(fields, isOrdered ? undefined : namesOf(bytes), absent);
+    if (fields || !isOrdered || absent.length > 0) row[rest] = restText(fields, isOrdered ? undefined : namesOf(bytes).filter((name) => !hidden.has(name)), absent);
     return row;
   };
 }
@@ -117,13 +120,13 @@ function isRestored({ cell, isExact }: FieldCodec, bytes: Buffer, type: number, 
 }
 
 /** The fields of the rest where a name comes twice: all of that name are among them. */
-function againWithTwins(bytes: Buffer, { codecs, keyed }: Layout, places: ReadonlyMap<string, number>): string {
+function againWithTwins(bytes: Buffer, { codecs, keyed }: Layout, places: ReadonlyMap<string, number>, hidden: ReadonlySet<string>): string {
   const names = namesOf(bytes), twice = new Set(names.filter((name, i) => names.indexOf(name) !== i));
   const parts: string[] = [];
   eachField(bytes, 0, bytes.length, (type, nameStart, nameEnd, start, end) => {
     const name = textAt(bytes, nameStart, nameEnd), place = places.get(name);
     const restored = place !== undefined && !twice.has(name) && (type === bsonType.null ? keyed : isRestored(codecs[place]!, bytes, type, start, end));
-    if (!restored) parts.push(`${JSON.stringify(name)}:${valueJson(bytes, type, start, end, inRest)}`);
+    if (!restored && !hidden.has(name)) parts.push(`${JSON.stringify(name)}:${valueJson(bytes, type, start, end, inRest)}`);
   });
   return parts.join(',');
 }
