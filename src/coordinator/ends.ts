@@ -32,7 +32,7 @@ export async function openSourceOf(config: RunConfig, options: OpenOptions, know
   const source = await openSource(config.source, options);
   if (from === 'mongodb' && config.document === 'columns') {
     const [{ inColumns }, { tableIn }] = await Promise.all([import('../source/columns.js'), import('../source/look.js')]);
-    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known, options, masked: (shape) => maskedIn(config, shape), standing: (shapes, signal) => standingTables(config, source, shapes, options, signal) });
+    return inColumns(source, { table: tableIn(to, !config.live), sample: config.documentSample, known, options, masked: (shape) => maskedIn(config, shape), standing: (shapes, signal) => standingTables(config, source, shapes, options, signal) });
   }
   if (from !== 'mongodb' && to === 'mongodb') return (await import('../source/documents.js')).asDocuments(source);
   return source;

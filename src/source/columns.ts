@@ -29,17 +29,18 @@ export function inColumns(source: Source, looking: Looking): Source {
   return {
     ...source,
     async shapes(selection, signal) {
-      const found = await source.shapes(selection, signal), unknown = found.filter(({ namespace }) => !known.has(namespace));
+      const found = await source.shapes(selection, signal), unknown = found.filter(({ namespace }) => !known.has(namespace)), plain = new Set<string>();
       refuseSeries(found);
       for (const [namespace, table] of unknown.length > 0 ? await looking.standing(unknown, signal) : []) {
         const made = shapeOfDocuments(table);
+        if (!made) plain.add(namespace);
         if (!made) continue;
         known.set(namespace, made);
         told.set(namespace, [{ level: 'info', code: 'columns-stand', namespace, message: `${namespace}: its columns are those of ${table.namespace}, which stands; ${made.columns.at(-1)!.name} has what they don't restore` }]);
       }
       await using snapshot = await source.snapshot(found, signal);
       return Promise.all(found.map((shape) => limit(async () => {
-        const { columns, key } = known.get(shape.namespace) ?? await look(shape, snapshot, looking, told, signal);
+        const { columns, key } = known.get(shape.namespace) ?? await look(shape, snapshot, { ...looking, table: { ...looking.table, stands: plain.has(shape.namespace) } }, told, signal);
         const seen = { ...shape, columns, key };
         known.set(shape.namespace, seen);
         return seen;

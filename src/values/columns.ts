@@ -2,6 +2,7 @@ import type { Column, Row, Shape, Value } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { bsonType, bufferOf, eachField, fieldOf, textAt, type Element } from './bson-bytes.js';
 import { BsonWriter } from './bson-writer.js';
+import { decodeRows, encodeRows, idText } from './bson.js';
 import { valueJson, type Style } from './extended-json.js';
 import { isObject, parseJson, valueOfJson, type Json } from './extended-json-bytes.js';
 import { decimalNative, fieldCodec, type FieldCodec } from './fields.js';
@@ -51,6 +52,7 @@ function layoutOf({ columns, key, namespace }: Shape): Layout {
  * `hidden` is in the rest, whatever the columns lack.
  */
 export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new Set()): (document: Uint8Array) => Row {
+  if (!shape.columns.some(({ native }) => native === restNative)) return rowsOfTable(shape);
   const layout = layoutOf(shape), { columns, codecs, rest, keyed } = layout, width = columns.length, keys = new Set(layout.key);
   const names = columns.map(({ name }, i) => (i === rest ? Buffer.alloc(0) : Buffer.from(name)));
   const places = new Map(columns.flatMap(({ name }, i) => (i === rest ? [] : [[name, i] as const])));
@@ -95,6 +97,18 @@ export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new 
     const absent = keyed && count < width - 1 ? columns.flatMap(({ name }, i) => (i === rest || seen[i] === stamp ? [] : [name])) : [];
     if (fields || !isOrdered || absent.length > 0) row[rest] = restText(fields, isOrdered ? undefined : namesOf(bytes).filter((name) => !hidden.has(name)), absent);
     return row;
+  };
+}
+
+/** Documents that were rows of a table, as those. Fails with `data` for one that is none, of which something would be lost. */
+function rowsOfTable(shape: Shape): (document: Uint8Array) => Row {
+  const decode = decodeRows(shape), encode = encodeRows({ source: shape, target: shape, fidelity: [], existed: true, staged: false });
+  return (document) => {
+    const [row] = decode([document]), [again] = encode([row!]);
+    if (bufferOf(again!).equals(bufferOf(document))) return row!;
+    throw new DsyncError('data', `${shape.namespace}: the document with the _id ${idText(document)} is no row like the others: it came, or was changed, after all were looked at`, {
+      namespace: shape.namespace, remedy: 'start anew (dsync cleanup, then dsync sync): the documents are looked at again; or with --live, which keeps a column _rest',
+    });
   };
 }
 
