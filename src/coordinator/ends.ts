@@ -33,10 +33,14 @@ export async function openSourceOf(config: RunConfig, options: OpenOptions, know
   const source = await openSource(config.source, options);
   if (from === 'mongodb' && config.document === 'columns') {
     const [{ inColumns }, { tableIn }] = await Promise.all([import('../source/columns.js'), import('../source/look.js')]);
-    return inColumns(source, { table: tableIn(to), sample: config.documentSample, known: known.map(whole), options, standing: (shapes, signal) => standingTables(config, source, shapes, options, signal) });
+    return inColumns(source, { table: tableIn(to, !config.live), sample: config.documentSample, known: known.map(whole), options, masked: (shape) => maskedIn(config, shape), standing: (shapes, signal) => standingTables(config, source, shapes, options, signal) });
   }
   if (from !== 'mongodb' && to === 'mongodb') return (await import('../source/documents.js')).asDocuments(source);
   return source;
+}
+
+function maskedIn({ mask = {} }: RunConfig, { namespace, name }: Shape): readonly string[] {
+  return [name, namespace].flatMap((table) => Object.keys(mask).flatMap((rule) => (rule.startsWith(`${table}.`) ? [rule.slice(table.length + 1)] : [])));
 }
 
 /** The tables that stand where these collections go. None where the destination can't be read: opening it will tell. */

@@ -8,7 +8,8 @@ export const documentColumns: readonly Column[] = [
 
 /** The shape of the collection whose documents, or whose rows, these are. */
 export function asCollection(shape: Shape): Shape {
-  return isCollection(shape) ? shape : { ...shape, columns: documentColumns, key: [0] };
+  const { origin: _, ...plain } = shape;
+  return isCollection(shape) ? shape : { ...plain, columns: documentColumns, key: [0] };
 }
 
 /** Does a row of this shape hold a whole document? */

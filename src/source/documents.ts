@@ -28,8 +28,9 @@ function collectionOf(shape: Shape): Shape {
   return isPairs(shape) || shapeOfDocuments(shape) ? { ...asCollection(shape), table: { columns, key } } : shape;
 }
 
-function tableOf({ table, ...shape }: Shape): Shape {
-  return table ? { ...shape, ...table } : shape;
+function tableOf(collection: Shape): Shape {
+  const { table, origin: _, ...shape } = collection;
+  return table ? { ...shape, ...table } : collection;
 }
 
 function restored({ namespace }: Shape): Finding {

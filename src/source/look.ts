@@ -1,8 +1,8 @@
 import type { Column, Finding, Shape } from '../contract.js';
-import { bsonType, bufferOf, eachField } from '../values/bson-bytes.js';
+import { bsonType, bufferOf, eachField, type Element } from '../values/bson-bytes.js';
 import { restNative } from '../values/columns.js';
 import { plainDecimal } from '../values/decimal128.js';
-import { decimalNative, fieldCodec, isExactDouble, mostScale, scaleOf } from '../values/fields.js';
+import { decimalNative, fieldCodec, isExactDouble, isPlainDecimal, mostScale, scaleOf } from '../values/fields.js';
 
 /** What of a destination's kind matters to the columns that documents become. */
 export interface Table {
@@ -10,16 +10,20 @@ export interface Table {
   readonly jsonIsText: boolean;
   /** A key of one integer has 64 bits, whatever is said of it. */
   readonly keysAreLong: boolean;
+  /** Documents that were rows of a table may become rows again, without a rest: not where later ones may come. */
+  readonly takesRows: boolean;
+  /** A table without a rest stands where they go. */
+  readonly stands?: boolean;
   /** A row of so many columns is held whatever is in them. */
   readonly mostColumns: number;
 }
 
 /** Of a connector. So many columns of the longest cells that stay in a row fill a page of PostgreSQL (8 kB, 18 bytes each), and of InnoDB (half of 16 kB, 40 bytes each). */
-export function tableIn(connector: string | undefined): Table {
+export function tableIn(connector: string | undefined, takesRows: boolean): Table {
   switch (connector) {
-    case 'mysql': case 'mariadb': return { jsonIsText: true, keysAreLong: false, mostColumns: 198 };
-    case 'postgres': return { jsonIsText: false, keysAreLong: false, mostColumns: 420 };
-    default: return { jsonIsText: false, keysAreLong: connector === 'sqlite', mostColumns: 1000 };
+    case 'mysql': case 'mariadb': return { jsonIsText: true, keysAreLong: false, takesRows, mostColumns: 198 };
+    case 'postgres': return { jsonIsText: false, keysAreLong: false, takesRows, mostColumns: 420 };
+    default: return { jsonIsText: false, keysAreLong: connector === 'sqlite', takesRows, mostColumns: 1000 };
   }
 }
 
@@ -32,10 +36,14 @@ interface Field {
   nulls: number;
   /** How many values there are of each BSON type; type 4 and length 16 of binary as `uuid`. */
   readonly types: Map<string, number>;
-  /** Digits after the point of decimals and doubles, at the most. */
+  /** Digits after the point of decimals, doubles and dates, at the most. */
   scale: number;
   /** Longs that no double holds. */
   inexact: number;
+  /** Decimals have different numbers of digits after the point. */
+  scales: boolean;
+  /** Values that no row of a table becomes: binary of other subtypes, dates of far years, odd bits. */
+  odd: number;
 }
 
 /** Names that are counted: of more, the rarest are left out. */
@@ -47,6 +55,10 @@ export class Look {
   readonly #fields = new Map<string, Field>();
   #documents = 0;
   #pruned = false;
+  /** All documents have the same fields in the same order. */
+  #uniform = true;
+  /** As long as the `_id`s are those of rows. */
+  #keys: Keys | undefined = {};
 
   get documents(): number {
     return this.#documents;
@@ -54,15 +66,20 @@ export class Look {
 
   add(document: Uint8Array): void {
     const bytes = bufferOf(document);
-    let before = this.#first;
+    let before = this.#first, fields = 0, visits = 0;
+    const known = this.#fields.size;
     this.#documents++;
     eachField(bytes, 0, bytes.length, (type, nameStart, nameEnd, start, end) => {
       const next = before.next, name = bytes.toString('utf8', nameStart, nameEnd);
       const field = next?.name === name ? next : this.#fields.get(name) ?? this.#insert(name, before);
+      if (field === before.next) fields++;
+      visits++;
       before = field;
       field.documents++;
       count(field, bytes, type, start, end);
     });
+    this.#uniform &&= (this.#documents === 1 || this.#fields.size === known) && fields === this.#fields.size && visits === fields;
+    this.#keys = this.#keys && stillKeys(this.#keys, bytes);
     if (this.#fields.size > mostNames) this.#prune();
   }
 
@@ -88,11 +105,34 @@ export class Look {
   columns(shape: Shape, table: Table, sampled: boolean): { readonly shape: Shape; readonly findings: readonly Finding[] } {
     const fields: Field[] = [];
     for (let field = this.#first.next; field; field = field.next) fields.push(field);
+    // One document may well be like a row by chance.
+    const keys = sampled || !table.takesRows || (this.#documents < 2 && !table.stands) ? undefined : this.#keysOf(fields), rows = keys && this.#asTable(shape, keys, fields, table);
+    if (rows) return { shape: rows, findings: [{ level: 'info', code: 'documents-seen', namespace: shape.namespace, message: `${shape.namespace}: all ${this.#documents} documents were looked at: they are rows of a table with the key (${rows.key.map((i) => rows.columns[i]!.name).join(', ')})` }] };
     const { kept, left } = this.#divide(fields, table);
+    if (keys?.every((field) => kept.includes(field))) {
+      const columns = [...kept.map((field) => keyedColumn(field, keys, table)), restColumn([...this.#fields.keys()])];
+      return { shape: { ...shape, columns, key: keys.map((field) => kept.indexOf(field)) }, findings: this.#findings(shape.namespace, columns, left, sampled, table) };
+    }
     const id = this.#fields.get('_id'), key = idNative(id, table), idColumn: Column = { name: '_id', type: fieldCodec(key)!.type, native: key, nullable: false };
     const others = kept.filter((field) => field !== id).map((field) => columnOf(field, nativeOf(field, table)));
     const columns = [idColumn, ...others, restColumn([...this.#fields.keys()])];
     return { shape: { ...shape, columns, key: [0] }, findings: this.#findings(shape.namespace, columns, left, sampled, table) };
+  }
+
+  /** The fields that are the key of a table, if the documents were its rows: several may be equal to `_id` everywhere, the first is as good a key as any. */
+  #keysOf(fields: readonly Field[]): readonly Field[] | undefined {
+    const { names = [], composite } = this.#keys ?? {};
+    const found = (composite ? names : fields.filter(({ name }) => names.includes(name)).slice(0, 1).map(({ name }) => name)).map((name) => this.#fields.get(name)!);
+    const isKey = ({ name, types, nulls, odd }: Field) => nulls === 0 && odd === 0 && types.size === 1 && [...types.keys()].every((type) => keyTypes.has(type)) && isColumnName(name);
+    return found.length > 0 && found.every(isKey) ? found : undefined;
+  }
+
+  /** The table whose rows became these documents: all fields in one order, and in each one type. */
+  #asTable(shape: Shape, keys: readonly Field[], fields: readonly Field[], { jsonIsText, stands, mostColumns }: Table): Shape | undefined {
+    const columns = fields.filter(({ name }) => name !== '_id'), types = jsonIsText && !stands ? rowTypes : moreRowTypes;
+    if (!this.#uniform || columns.length > mostColumns || !columns.every((field) => field.types.size <= 1 && [...field.types.keys()].every((type) => types.has(type)) && field.odd === 0 && isColumnName(field.name))) return undefined;
+    if (new Set(columns.map(({ name }) => foldedName(name))).size < columns.length) return undefined;
+    return { ...shape, key: keys.map((field) => columns.indexOf(field)), columns: columns.map((field) => rowColumn(field, !keys.includes(field))) };
   }
 
   /** Fields with a column of their own; those whose names no column can have, or that are too many, are left to the rest. */
@@ -123,12 +163,50 @@ export class Look {
   }
 }
 
+/** The fields that are equal to `_id` (`composite`: to the fields of `_id`) in all documents; absent before the first. */
+interface Keys { readonly names?: readonly string[]; readonly composite?: boolean }
+
+const keyTypes: ReadonlySet<string> = new Set(['int', 'long', 'string', 'uuid', 'objectId', 'decimal', 'binData', 'date']);
+const rowTypes: ReadonlySet<string> = new Set(['int', 'long', 'double', 'decimal', 'string', 'binData']);
+/** Where these are types of columns by themselves. */
+const moreRowTypes: ReadonlySet<string> = new Set([...rowTypes, 'bool', 'date', 'uuid']);
+
+function rowColumn({ name, types, scale, scales }: Field, nullable: boolean): Column {
+  const [native = 'string'] = types.keys();
+  if (native === 'date') return { name, native, nullable, type: { kind: 'instant', fraction: scale } };
+  if (native !== 'decimal') return { name, native, nullable, type: fieldCodec(native)!.type };
+  return { name, native, nullable, type: scales ? { kind: 'decimal' } : fieldCodec(decimalNative(scale))!.type };
+}
+
+function stillKeys({ names, composite }: Keys, bytes: Buffer): Keys | undefined {
+  const spelled = new Map<string, string>(), of = (type: number, start: number, end: number) => `${type} ${bytes.toString('latin1', start, end)}`;
+  let id: Element | undefined;
+  eachField(bytes, 0, bytes.length, (type, nameStart, nameEnd, start, end) => {
+    const name = bytes.toString('utf8', nameStart, nameEnd);
+    if (name === '_id') id = { type, start, end };
+    else if (!names || names.includes(name)) spelled.set(name, of(type, start, end));
+  });
+  if (!id) return undefined;
+  if (id.type !== bsonType.document) {
+    const same = of(id.type, id.start, id.end), left = [...spelled].filter(([, value]) => value === same).map(([name]) => name);
+    return composite || left.length === 0 ? undefined : { names: left };
+  }
+  const parts: string[] = [];
+  let equal = true;
+  eachField(bytes, id.start, id.end, (type, nameStart, nameEnd, start, end) => {
+    const name = bytes.toString('utf8', nameStart, nameEnd);
+    parts.push(name);
+    equal &&= spelled.get(name) === of(type, start, end);
+  });
+  return !equal || parts.length < 2 || (names && !(composite && JSON.stringify(names) === JSON.stringify(parts))) ? undefined : { names: parts, composite: true };
+}
+
 function listed(texts: readonly string[]): string {
   return texts.length <= 20 ? texts.join('; ') : `${texts.slice(0, 20).join('; ')}; and ${texts.length - 20} more`;
 }
 
 function newField(name: string): Field {
-  return { name, next: undefined, documents: 0, nulls: 0, types: new Map(), scale: 0, inexact: 0 };
+  return { name, next: undefined, documents: 0, nulls: 0, types: new Map(), scale: 0, inexact: 0, scales: false, odd: 0 };
 }
 
 function count(field: Field, bytes: Buffer, type: number, start: number, end: number): void {
@@ -138,9 +216,26 @@ function count(field: Field, bytes: Buffer, type: number, start: number, end: nu
   }
   const name = typeName(bytes, type, start, end);
   field.types.set(name, (field.types.get(name) ?? 0) + 1);
-  if (type === bsonType.decimal) field.scale = Math.max(field.scale, scaleIn(plainDecimal(bytes, start)));
-  else if (type === bsonType.double) field.scale = Math.max(field.scale, scaleIn(String(bytes.readDoubleLE(start))));
+  if (type === bsonType.decimal) {
+    const scale = scaleIn(plainDecimal(bytes, start));
+    field.scales ||= field.types.get(name)! > 1 && scale !== field.scale;
+    field.scale = Math.max(field.scale, scale);
+  }
+  if (isOdd(bytes, type, start, end)) field.odd++;
+  if (type === bsonType.date && bytes.readBigInt64LE(start) % 1000n !== 0n) field.scale = 3;
+  if (type === bsonType.double) field.scale = Math.max(field.scale, scaleIn(String(bytes.readDoubleLE(start))));
   else if (type === bsonType.long && !isExactDouble(bytes.readBigInt64LE(start))) field.inexact++;
+}
+
+/** Would the value be another one after it has been in a row of a table? */
+function isOdd(bytes: Buffer, type: number, start: number, end: number): boolean {
+  switch (type) {
+    case bsonType.decimal: return !isPlainDecimal(bytes, start);
+    case bsonType.double: return Number.isNaN(bytes.readDoubleLE(start)) && bytes.readBigUInt64LE(start) !== 0x7ff8_0000_0000_0000n;
+    case bsonType.date: return fieldCodec('date')!.cell(bytes, type, start, end) === undefined;
+    case bsonType.binary: return bytes[start + 4] !== 0 && !(bytes[start + 4] === 4 && end - start === 21);
+    default: return false;
+  }
 }
 
 function scaleIn(text: string): number {
@@ -156,6 +251,11 @@ const typeNames: Readonly<Record<number, string>> = {
 
 function typeName(bytes: Buffer, type: number, start: number, end: number): string {
   return type === bsonType.binary && bytes[start + 4] === 4 && end - start === 21 ? 'uuid' : typeNames[type]!;
+}
+
+function keyedColumn(field: Field, keys: readonly Field[], table: Table): Column {
+  const isKey = keys.includes(field), native = nativeOf(field, table), whole = native === 'int' || native === 'long';
+  return { ...columnOf(field, isKey && whole && keys.length === 1 && table.keysAreLong ? 'integer' : native), nullable: !isKey };
 }
 
 function columnOf({ name }: Field, native: string): Column {

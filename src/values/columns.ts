@@ -2,6 +2,7 @@ import type { Column, Row, Shape, Value } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { bsonType, bufferOf, eachField, fieldOf, textAt, type Element } from './bson-bytes.js';
 import { BsonWriter } from './bson-writer.js';
+import { decodeRows, encodeRows, idText } from './bson.js';
 import { valueJson, type Style } from './extended-json.js';
 import { isObject, parseJson, valueOfJson, type Json } from './extended-json-bytes.js';
 import { decimalNative, fieldCodec, type FieldCodec } from './fields.js';
@@ -46,8 +47,12 @@ function layoutOf({ columns, key, namespace }: Shape): Layout {
 
 // --- documents to rows ----------------------------------------------------------
 
-/** Compiles the way from documents to rows of `shape`: a row depends on its document and the shape alone. */
-export function rowsOfDocuments(shape: Shape): (document: Uint8Array) => Row {
+/**
+ * Compiles the way from documents to rows of `shape`: a row depends on its document and the shape alone. Nothing of fields that are
+ * `hidden` is in the rest, whatever the columns lack.
+ */
+export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new Set()): (document: Uint8Array) => Row {
+  if (!shape.columns.some(({ native }) => native === restNative)) return rowsOfTable(shape);
   const layout = layoutOf(shape), { columns, codecs, rest, keyed } = layout, width = columns.length, keys = new Set(layout.key);
   const names = columns.map(({ name }, i) => (i === rest ? Buffer.alloc(0) : Buffer.from(name)));
   const places = new Map(columns.flatMap(({ name }, i) => (i === rest ? [] : [[name, i] as const])));
@@ -55,7 +60,7 @@ export function rowsOfDocuments(shape: Shape): (document: Uint8Array) => Row {
   let bytes: Buffer, row: Value[], last: number, count: number, fields: string, isOrdered: boolean, isTwice: boolean, hasOthers: boolean, stamp = 0;
 
   const other = (name: string, type: number, start: number, end: number): void => {
-    fields += `${fields ? ',' : ''}${JSON.stringify(name)}:${valueJson(bytes, type, start, end, inRest)}`;
+    if (!hidden.has(name)) fields += `${fields ? ',' : ''}${JSON.stringify(name)}:${valueJson(bytes, type, start, end, inRest)}`;
   };
   const visit = (type: number, nameStart: number, nameEnd: number, start: number, end: number): void => {
     let place: number | undefined = last + 1;
@@ -88,10 +93,22 @@ export function rowsOfDocuments(shape: Shape): (document: Uint8Array) => Row {
     stamp = (stamp + 1) >>> 0;
     if (stamp === 0) { seen.fill(0); stamp = 1; }
     eachField(bytes, 0, bytes.length, visit);
-    if (isTwice) { fields = againWithTwins(bytes, layout, places); isOrdered = false; }
+    if (isTwice) { fields = againWithTwins(bytes, layout, places, hidden); isOrdered = false; }
     const absent = keyed && count < width - 1 ? columns.flatMap(({ name }, i) => (i === rest || seen[i] === stamp ? [] : [name])) : [];
-    if (fields || !isOrdered || absent.length > 0) row[rest] = restText(fields, isOrdered ? undefined : namesOf(bytes), absent);
+    if (fields || !isOrdered || absent.length > 0) row[rest] = restText(fields, isOrdered ? undefined : namesOf(bytes).filter((name) => !hidden.has(name)), absent);
     return row;
+  };
+}
+
+/** Documents that were rows of a table, as those. Fails with `data` for one that is none, of which something would be lost. */
+function rowsOfTable(shape: Shape): (document: Uint8Array) => Row {
+  const decode = decodeRows(shape), encode = encodeRows({ source: shape, target: shape, fidelity: [], existed: true, staged: false });
+  return (document) => {
+    const [row] = decode([document]), [again] = encode([row!]);
+    if (bufferOf(again!).equals(bufferOf(document))) return row!;
+    throw new DsyncError('data', `${shape.namespace}: the document with the _id ${idText(document)} is no row like the others: it came, or was changed, after all were looked at`, {
+      namespace: shape.namespace, remedy: 'start anew (dsync cleanup, then dsync sync): the documents are looked at again; or with --live, which keeps a column _rest',
+    });
   };
 }
 
@@ -117,13 +134,13 @@ function isRestored({ cell, isExact }: FieldCodec, bytes: Buffer, type: number, 
 }
 
 /** The fields of the rest where a name comes twice: all of that name are among them. */
-function againWithTwins(bytes: Buffer, { codecs, keyed }: Layout, places: ReadonlyMap<string, number>): string {
+function againWithTwins(bytes: Buffer, { codecs, keyed }: Layout, places: ReadonlyMap<string, number>, hidden: ReadonlySet<string>): string {
   const names = namesOf(bytes), twice = new Set(names.filter((name, i) => names.indexOf(name) !== i));
   const parts: string[] = [];
   eachField(bytes, 0, bytes.length, (type, nameStart, nameEnd, start, end) => {
     const name = textAt(bytes, nameStart, nameEnd), place = places.get(name);
     const restored = place !== undefined && !twice.has(name) && (type === bsonType.null ? keyed : isRestored(codecs[place]!, bytes, type, start, end));
-    if (!restored) parts.push(`${JSON.stringify(name)}:${valueJson(bytes, type, start, end, inRest)}`);
+    if (!restored && !hidden.has(name)) parts.push(`${JSON.stringify(name)}:${valueJson(bytes, type, start, end, inRest)}`);
   });
   return parts.join(',');
 }

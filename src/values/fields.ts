@@ -184,6 +184,11 @@ export function scaleOf(text: string): number {
   return point < 0 ? 0 : text.length - point - 1;
 }
 
+/** Is it the same decimal after it has been digits? */
+export function isPlainDecimal(bytes: Buffer, start: number): boolean {
+  return writesSame(plainDecimal(bytes, start), bytes, start);
+}
+
 /** With exactly `scale` digits after the point; undefined where digits would be lost, or there are too many before it. */
 function padded(text: string, scale: number): string | undefined {
   const unsigned = text.replace('-', ''), point = unsigned.indexOf('.');

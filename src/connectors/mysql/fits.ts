@@ -7,10 +7,18 @@ const lossy = (note: string): Fidelity => ({ level: 'lossy', note });
 
 /** How a standing column keeps the values of a source column; undefined if it can't. What it can't hold is rejected, never changed. */
 export function fit(source: Column, target: Column, engine: string): Fidelity | undefined {
-  const kept = sameNative(source, target, engine) ? exact : fitType(source.type, target.type, target.native);
+  const kept = sameNative(source, target, engine) ? exact : fitType(source.type, target.type, target.native) ?? fitString(source, target.type);
   if (!kept || kept.level === 'lossy' || !source.nullable || target.nullable) return kept;
   return reshaped([kept.note, 'rows with NULL are rejected'].filter(Boolean).join('; '));
 }
+
+/** MongoDB keeps as text, or in a wider type, what it has no type for: the server reads it again. */
+function fitString({ native, type }: Column, { kind }: LogicalType): Fidelity | undefined {
+  if (kind === 'int' && (native === 'int' || (native.startsWith('decimal') && type.kind === 'decimal' && type.scale === 0))) return reshaped('numbers out of range are rejected');
+  return native === 'string' && readable.has(kind) ? reshaped('texts that are none are rejected') : undefined;
+}
+
+const readable: ReadonlySet<LogicalType['kind']> = new Set<LogicalType['kind']>(['date', 'time', 'timestamp', 'instant', 'json-text', 'json-value']);
 
 function sameNative(source: Column, target: Column, engine: string): boolean {
   return (source.type.kind === 'native' || source.type.kind === 'uuid') && source.type.kind === target.type.kind

@@ -12,10 +12,17 @@ type Of<Kind extends LogicalType['kind']> = Extract<LogicalType, { kind: Kind }>
  * row by row; what it would silently round or reword is lossy.
  */
 export function fit(source: Column, target: Column): Fidelity | undefined {
-  const kept = source.native === target.native && (isOwn(source.type) || target.native === 'name') ? exact : target.native === 'name' ? lossy('cut after 63 bytes') : fitType(source.type, target.type);
+  const kept = source.native === target.native && (isOwn(source.type) || target.native === 'name') ? exact : target.native === 'name' ? lossy('cut after 63 bytes') : fitType(source.type, target.type) ?? fitString(source, target.type);
   if (!kept || kept.level === 'lossy' || !source.nullable || target.nullable) return kept;
   return reshaped([kept.note, 'rows with NULL are rejected'].filter(Boolean).join('; '));
 }
+
+/** MongoDB keeps as text what it has no type for: the server reads it again. */
+function fitString({ native }: Column, { kind }: LogicalType): Fidelity | undefined {
+  return native === 'string' && readable.has(kind) ? reshaped('texts that are none are rejected') : undefined;
+}
+
+const readable: ReadonlySet<LogicalType['kind']> = new Set<LogicalType['kind']>(['date', 'time', 'timestamp', 'instant', 'uuid', 'json-text', 'json-value', 'bits', 'native']);
 
 function isOwn(type: LogicalType): boolean {
   return type.kind === 'native' && type.engine === 'postgres';
