@@ -171,6 +171,9 @@ export function madeOf({ native, on }: OtherObject, nameOf: (on: NonNullable<Oth
   return native.replace(new RegExp(`(?<![\\w".$\`])${spelled}(?![\\w"$\`])`, 'gu'), () => nameOf(on));
 }
 
+/** How an engine keeps its rows, and nothing that another one could lack. */
+const ofStorage: ReadonlySet<string> = new Set(['column storage', 'index statistics', 'clustering', 'replica identity', 'name of an index', 'column order of a partition']);
+
 /** Everything that is named but made in no other engine. */
 export function leftOut(mapping: Mapping, objects: TableObjects, dialect: Dialect): readonly PlannedObject[] {
   const { namespace } = mapping.source;
@@ -181,7 +184,7 @@ export function leftOut(mapping: Mapping, objects: TableObjects, dialect: Dialec
   ]);
   const partitions = objects.partitions.length > 0 || objects.native.partition
     ? [notMade('partitions', namespace, objects.native.partition ?? objects.partitions.map(({ name, bound }) => `${name} ${bound}`).join(', '), 'the table is made in one part')] : [];
-  return [...columns, ...partitions, ...objects.others.map(({ kind, name, native }) => notMade(kind, name, native, 'it is not copied'))];
+  return [...columns, ...partitions, ...objects.others.filter(({ kind }) => mapping.source.engine === mapping.target.engine || !ofStorage.has(kind)).map(({ kind, name, native }) => notMade(kind, name, native, 'it is not copied'))];
 }
 
 /** The defaults of a table's columns at another engine, by the destination's column names. */
