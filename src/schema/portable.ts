@@ -132,6 +132,7 @@ function partOf(mapping: Mapping, index: IndexObject, part: IndexPart, skills: S
 export function plannedForeignKey(mapping: Mapping, key: ForeignKeyObject, { dialect, table }: Pick<Skills, 'dialect' | 'table'>): PlannedObject {
   const { to } = key, refused = (note: string) => notMade('foreign key', key.name, key.native, note);
   if (!to) return refused(`${key.references.namespace}, to which it refers, is not copied`);
+  if (mapping.source.engine !== mapping.target.engine && /^FOREIGN KEY \([^)]*, PERIOD /.test(key.definition ?? '')) return refused('only PostgreSQL refers to a time within a period');
   const columns = key.columns.map(columnNames(mapping));
   if (columns.includes(undefined)) return refused('one of its columns is not copied');
   const names = (list: readonly (string | undefined)[]) => list.map((name) => nameIn(dialect, name!)).join(', ');
@@ -171,6 +172,9 @@ export function madeOf({ native, on }: OtherObject, nameOf: (on: NonNullable<Oth
   return native.replace(new RegExp(`(?<![\\w".$\`])${spelled}(?![\\w"$\`])`, 'gu'), () => nameOf(on));
 }
 
+/** How an engine keeps its rows, and nothing that another one could lack. */
+const ofStorage: ReadonlySet<string> = new Set(['column storage', 'index statistics', 'clustering', 'replica identity', 'name of an index', 'column order of a partition']);
+
 /** Everything that is named but made in no other engine. */
 export function leftOut(mapping: Mapping, objects: TableObjects, dialect: Dialect): readonly PlannedObject[] {
   const { namespace } = mapping.source;
@@ -181,7 +185,8 @@ export function leftOut(mapping: Mapping, objects: TableObjects, dialect: Dialec
   ]);
   const partitions = objects.partitions.length > 0 || objects.native.partition
     ? [notMade('partitions', namespace, objects.native.partition ?? objects.partitions.map(({ name, bound }) => `${name} ${bound}`).join(', '), 'the table is made in one part')] : [];
-  return [...columns, ...partitions, ...objects.others.map(({ kind, name, native }) => notMade(kind, name, native, 'it is not copied'))];
+  const keys = objects.native.primaryKey && mapping.source.key.length === 0 && objects.engine === 'postgres' ? [notMade('primary key', namespace, objects.native.primaryKey, 'only PostgreSQL has keys WITHOUT OVERLAPS')] : [];
+  return [...columns, ...keys, ...partitions, ...objects.others.filter(({ kind }) => mapping.source.engine === mapping.target.engine || !ofStorage.has(kind)).map(({ kind, name, native }) => notMade(kind, name, native, 'it is not copied'))];
 }
 
 /** The defaults of a table's columns at another engine, by the destination's column names. */

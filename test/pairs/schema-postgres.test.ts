@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { describeWith, freshDatabase, type FreshDatabase } from '../servers/index.js';
+import { Program } from '../cutover/program.js';
 import { findProgram } from '../servers/programs.js';
 import { syncJson, type Outcome } from './command.js';
 import { works } from './postgres-works.js';
@@ -100,6 +101,22 @@ describeWith('postgres18', 'what fires, postgres18 → postgres18', () => {
     expect(await destination.query('SELECT count(*)::text AS n FROM audit')).toEqual([{ n: '30' }]);
     await destination.query('INSERT INTO t VALUES (99, 99)');
     expect(await destination.query('SELECT what FROM audit WHERE n > 30')).toEqual([{ what: '99' }]);
+  });
+});
+
+describeWith('postgres18', 'a key WITHOUT OVERLAPS, postgres18 → postgres18', () => {
+  test('is followed as a table without a key, and made at the cutover', async () => {
+    const source = await database('postgres18', 'CREATE TABLE rooms (room int4range, at tsrange, PRIMARY KEY (room, at WITHOUT OVERLAPS))', 'ALTER TABLE rooms REPLICA IDENTITY FULL', `INSERT INTO rooms VALUES ('[1,2)', '[2020-01-01,2020-01-02)')`), destination = await database('postgres18');
+    using program = new Program(source.url, destination.url);
+    const running = await program.live();
+    await source.query(`UPDATE rooms SET at = '[2021-01-01,2021-01-02)'`);
+    await source.query(`INSERT INTO rooms VALUES ('[5,6)', '[2020-01-01,2020-01-02)')`);
+    const { by, stderr } = await program.cutover('--fence', '--timeout', '60s');
+    expect(by, stderr).toBe(0);
+    await running.ended;
+    const rows = 'SELECT room::text, at::text FROM rooms ORDER BY 1';
+    expect(await destination.query(rows)).toEqual(await source.query(rows));
+    expect(await destination.query(`SELECT pg_get_constraintdef(oid) AS d FROM pg_constraint WHERE conrelid = 'rooms'::regclass AND contype = 'p'`)).toEqual([{ d: 'PRIMARY KEY (room, at WITHOUT OVERLAPS)' }]);
   });
 });
 

@@ -90,7 +90,7 @@ const columnsQuery = `${domains}
 const keysQuery = `
   SELECT i.indrelid, array_to_json((i.indkey::int2[])[0:i.indnkeyatts - 1]), i.indisprimary, i.indimmediate
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-  WHERE i.indrelid = ANY ($1::oid[]) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+  WHERE i.indrelid = ANY ($1::oid[]) AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT i.indisexclusion
     AND (i.indisprimary OR i.indimmediate)
     AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]) AND NOT a.attnotnull)
   ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts,

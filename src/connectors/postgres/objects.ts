@@ -35,7 +35,7 @@ function own(mapping: Mapping, objects: TableObjects): readonly PlannedObject[] 
   const table = qualified(mapping.target), columnOf = columnNames(mapping);
   const standing = mapping.source.key.length > 0 && !objects.native.primaryKey ? objects.indexes.find((index) => isKey(mapping, index)) : undefined;
   return [
-    ...(objects.native.primaryKey && mapping.source.key.length === 0 ? [notMade('primary key', 'primary key', objects.native.primaryKey, 'the table was taken for one without a key')] : []),
+    ...lateKey(mapping, objects),
     ...objects.indexes.filter((index) => index !== standing).map((index): PlannedObject => ({
       stage: index.unique ? 'unique' : 'index', kind: index.unique ? 'unique' : 'index', name: index.name, native: index.native, sql: indexStatement(index, mapping),
     })),
@@ -52,6 +52,13 @@ function own(mapping: Mapping, objects: TableObjects): readonly PlannedObject[] 
     ...comments(mapping, objects), ...plannedOthers(mapping, objects, (on) => partPlace(mapping, on, mapping.target)),
     ...leftOut(mapping, { ...objects, partitions: [], native: {}, others: objects.others.filter(({ stage }) => stage === undefined) }, 'postgres'),
   ];
+}
+
+/** A primary key that is none to dsync, WITHOUT OVERLAPS: it comes with the unique indexes. */
+function lateKey({ source, target }: Mapping, { native: { primaryKey } }: TableObjects): readonly PlannedObject[] {
+  if (!primaryKey || source.key.length > 0) return [];
+  const name = /^CONSTRAINT "((?:[^"]|"")+)"/.exec(primaryKey)![1].replaceAll('""', '"');
+  return [{ stage: 'unique', kind: 'unique', name, native: primaryKey, sql: `ALTER TABLE ${qualified(target)} ADD ${primaryKey}` }];
 }
 
 /** Where the table, or one of its partitions, stands here. */

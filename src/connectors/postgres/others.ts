@@ -24,9 +24,10 @@ const privileges = (acl: string, owner: string, on: string, columns = `''`) => `
     FROM (SELECT a.grantee, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role, a.is_grantable AS option, a.privilege_type AS privilege FROM aclexplode(${acl}) a WHERE a.grantee <> ${owner}) g
     GROUP BY g.grantee, g.role, g.option)`;
 
-/** With its comment; what its ACL takes away from everyone is taken away again. */
+/** With its comment; what its ACL takes away from everyone is taken away again. What runs with its owner's rights goes to a role of the same name, or nowhere. */
 const functionStatement = `pg_get_functiondef(f.oid) || ${comment('f.oid', 'pg_proc', "'ROUTINE ' || f.oid::regprocedure")}
-  || CASE WHEN f.proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(f.proacl) a WHERE a.grantee = 0) THEN '; REVOKE ALL ON ROUTINE ' || f.oid::regprocedure || ' FROM PUBLIC' ELSE '' END`;
+  || CASE WHEN f.proacl IS NOT NULL AND NOT EXISTS (SELECT FROM aclexplode(f.proacl) a WHERE a.grantee = 0) THEN '; REVOKE ALL ON ROUTINE ' || f.oid::regprocedure || ' FROM PUBLIC' ELSE '' END
+  || CASE WHEN f.prosecdef THEN '; ALTER ROUTINE ' || f.oid::regprocedure || ' OWNER TO ' || quote_ident(pg_get_userbyid(f.proowner)) ELSE '' END`;
 
 const ofUsers = `f.pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', '_dsync')) AND f.prokind IN ('f', 'p', 'w') AND ${notExtension('pg_proc', 'f.oid')}`;
 
