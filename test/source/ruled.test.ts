@@ -55,6 +55,12 @@ describe('a source with rules', () => {
     await expect(read(wrapped({ rows }, { cast: { 'users.age': 'int' }, onBadValue: { '*': 'fail' } }))).rejects.toThrow(/users, row id="b": age: 'two' is not a whole number/);
   });
 
+  it('rejects the row where NULL may not stand', async () => {
+    const strict: Shape = { ...users, columns: users.columns.map((one) => ({ ...one, nullable: false })) };
+    const rule = ruling({ acceptLoss: [], cast: { 'users.age': 'int' }, onBadValue: { '*': 'null' } }, { engine: 'postgres', typeOf });
+    expect(await read({ source: ruled(sourceOf({ rows: [['b', 'two', 'y', 's']] }), { rule, nulled: () => {} }), shape: rule(strict), nulled: [] })).toMatchObject({ count: 0, rejected: [{ column: 'age' }] });
+  });
+
   it('gives the verifier the same rows, bad ones as they are rejected', async () => {
     const { source, shape } = wrapped({ rows: [['a', '1', 'x', 's'], ['b', 'two', 'y', 's']] }, { cast: { 'users.age': 'int' }, mask: { 'users.note': 'redact' }, onBadValue: { '*': 'fail' } });
     await using snapshot = await source.snapshot([shape], signal);
