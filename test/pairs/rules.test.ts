@@ -58,6 +58,9 @@ describePair(['postgres18', 'mariadb'], 'rules, postgres18 → mariadb', () => {
     expect(stdout).toMatch(/public\.users: password is left out, as asked/);
     const { status, stderr } = await dsync('doctor', ends.source.url, ends.destination.url, '--cast', 'users.flag=date');
     expect([status, stderr]).toEqual([2, expect.any(String)]);
+    const tried = await dsync('doctor', ends.source.url, ends.destination.url, '--types', '--json', ...usersRules);
+    const born = (JSON.parse(tried.stdout) as { columns: { column: string }[] }).columns.find(({ column }) => column === 'born');
+    expect(born).toMatchObject({ from: 'text', to: 'date', rows: { rejected: 1, example: { sent: 'long ago', reason: "born: 'long ago' is not a date" } } });
   });
 
   test('end the run with fail, and name the row, the column and the reason', async () => {
