@@ -110,7 +110,7 @@ function wayOf(column: Column, shape: Shape, key: string | undefined): Way {
     return (value) => (value instanceof Uint8Array ? rewrite(value) : value);
   }
   if (rule.forgets) {
-    const forget = forgetting(rule.forgets);
+    const { fields, only } = rule.forgets, forget = forgetting((field) => fields.includes(field) || (only !== undefined && !only.includes(field)));
     return (value) => (typeof value === 'string' ? forget(value) : value);
   }
   if (rule.mask) {
