@@ -74,8 +74,8 @@ export interface ColumnRule {
   readonly bad?: Exclude<OnBadValue, 'reject'>;
   /** With `bad`, once it is known: the column that takes the values. */
   readonly taker?: Pick<Column, 'type' | 'native' | 'nullable'> & { readonly engine: string };
-  /** Of the column `rest` of documents in columns: nothing is told of these fields, which are masked or left out. */
-  readonly forgets?: readonly string[];
+  /** Of the column `rest` of documents in columns: nothing is told of these fields, which are masked or left out; with `only`, of no others than those. */
+  readonly forgets?: { readonly fields: readonly string[]; readonly only?: readonly string[] };
   /** Of a `document` column: fields by their paths. With `kept` only these stay, and `_id`. */
   readonly fields?: { readonly masks: readonly { readonly path: string; readonly mask: Mask }[]; readonly left: readonly string[]; readonly kept?: readonly string[] };
 }

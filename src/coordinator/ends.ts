@@ -39,8 +39,10 @@ export async function openSourceOf(config: RunConfig, options: OpenOptions, know
   return source;
 }
 
-function maskedIn({ mask = {} }: RunConfig, { namespace, name }: Shape): readonly string[] {
-  return [name, namespace].flatMap((table) => Object.keys(mask).flatMap((rule) => (rule.startsWith(`${table}.`) ? [rule.slice(table.length + 1)] : [])));
+/** Left out, too: a table that stands without the column would have its values in the rest. */
+function maskedIn({ mask = {}, columns = {} }: RunConfig, { namespace, name }: Shape): readonly string[] {
+  const rules = Object.keys(mask), left = (columns[namespace] ?? columns[name] ?? []).flatMap((field) => (field.startsWith('-') ? [field.slice(1)] : []));
+  return [...left, ...[name, namespace].flatMap((table) => rules.flatMap((rule) => (rule.startsWith(`${table}.`) ? [rule.slice(table.length + 1)] : [])))];
 }
 
 /** The tables that stand where these collections go. None where the destination can't be read: opening it will tell. */

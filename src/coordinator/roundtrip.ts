@@ -1,7 +1,8 @@
 import { connectorFor } from '../connectors/index.js';
-import type { Column, Destination, Mapping, Row, Rows, Shape, Snapshot, Source, Target, Value } from '../contract.js';
+import type { Column, Destination, Mapping, Rejected, Row, Rows, Shape, Snapshot, Source, Target, Value } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { bytesOfRow } from '../source/batches.js';
+import { originOf } from '../source/ruled.js';
 import { codec } from '../values/codec.js';
 import { extremesOf } from '../values/extremes.js';
 import { misfits } from '../values/misfits.js';
@@ -129,12 +130,21 @@ async function tryTable(trial: Trial, ends: Ends): Promise<TableTried> {
   const { real, places, numbered, untried } = trial;
   const fresh = (): Tried => ({ tried: 0, unequal: 0, rejected: 0 });
   const columns = places.map((i): ColumnTried => ({
-    namespace: real.source.namespace, column: real.source.columns[i].name, from: real.source.columns[i].native, to: real.target.columns[i].native, ...real.fidelity[i], extremes: fresh(), rows: fresh(),
+    namespace: real.source.namespace, column: real.source.columns[i].name, from: originOf(real.source, real.source.columns[i]).native, to: real.target.columns[i].native, ...real.fidelity[i], extremes: fresh(), rows: fresh(),
   }));
   const extremes = numbered ? columns.flatMap((_, i) => extremesOf(real.source.columns[places[i]], real.source.engine).map((value) => alone(columns.length, i, value))) : [];
   await round(trial, ends, extremes, columns.map((column) => column.extremes));
   let rows = 0, rejected = 0;
-  for await (const some of sampleOf(trial, ends)) {
+  const setAside = ({ column, row, reason }: Rejected) => {
+    const at = places.findIndex((i) => real.source.columns[i].name === column);
+    rejected++;
+    if (at < 0) return;
+    const tally = columns[at].rows;
+    tally.tried++;
+    tally.rejected++;
+    tally.example ??= { sent: spelled(row[places[at]]), reason };
+  };
+  for await (const some of sampleOf(trial, ends, setAside)) {
     rows += some.length;
     const refused = await round(trial, ends, some, columns.map((column) => column.rows));
     rejected += refused.length;
@@ -151,15 +161,16 @@ function alone(width: number, place: number, value: Value): Row {
   return Array.from({ length: width }, (_, i) => (i === place ? value : null));
 }
 
-/** Real rows, with the columns that are tried, some at a time. */
-async function* sampleOf({ real, places }: Trial, { source, snapshot, sample, where, signal }: Ends): AsyncIterable<readonly Row[]> {
+/** Real rows, with the columns that are tried, some at a time. Those that the source's rules reject are told apart. */
+async function* sampleOf({ real, places }: Trial, { source, snapshot, sample, where, signal }: Ends, setAside: (rejected: Rejected) => void): AsyncIterable<readonly Row[]> {
   const shape = real.source, isBson = source.formats(real).includes('bson'), decode = decodeRows(shape);
   let left = sample, some: Row[] = [], size = 0;
   for (const task of await snapshot.plan(shape, { taskBytes: 64 << 20, where }, signal)) {
     if (left <= 0) break;
-    for await (const { rows } of snapshot.read({ task, shape, format: isBson ? 'bson' : 'values', where, sequence: 0 }, signal)) {
+    for await (const { rows, rejected = [] } of snapshot.read({ task, shape, format: isBson ? 'bson' : 'values', where, sequence: 0 }, signal)) {
       const read = (rows.format === 'bson' ? decode(rows.documents) : (rows as Extract<Rows, { format: 'values' }>).rows).slice(0, left);
       left -= read.length;
+      rejected.forEach(setAside);
       for (const row of read) {
         some.push(places.map((place) => row[place]));
         size += bytesOfRow(row);

@@ -27,18 +27,24 @@ function hasRules({ cast, columns, mask, onBadValue }: Rules): boolean {
 export function ruling(rules: Rules, destination: Pick<Destination, 'engine' | 'typeOf'>): (plain: Shape) => Shape {
   return (plain) => {
     const kept = keptColumns(plain, rules);
-    const columns = hidingRest(kept.map((column) => ruledColumn(column, plain, rules, destination)), plain);
+    const columns = hidingRest(kept.map((column) => ruledColumn(column, plain, rules, destination)), plain, rules);
     if (columns.length === plain.columns.length && columns.every(({ rule }) => !rule)) return plain;
     const key = plain.key.map((i) => kept.indexOf(plain.columns[i]));
     return { ...plain, columns, key, origin: plain.columns };
   };
 }
 
-/** A value that does not fit its column stands in `rest`, where documents are columns: what is masked or left out must not. */
-function hidingRest(columns: readonly Column[], plain: Shape): readonly Column[] {
-  const hidden = plain.columns.map(({ name }) => name).filter((name) => columns.find((column) => column.name === name)?.rule?.mask ?? !columns.some((column) => column.name === name));
-  if (plain.engine !== 'mongodb' || hidden.length === 0) return columns;
-  return columns.map((column) => (column.native === restNative && !column.rule?.mask ? { ...column, rule: { ...column.rule, forgets: hidden } } : column));
+/** A value that does not fit its column, or has none, stands in `rest`, where documents are columns: what is masked or left out must not. */
+function hidingRest(columns: readonly Column[], plain: Shape, rules: Rules): readonly Column[] {
+  const list = listOf(rules, plain) ?? [], only = isExcluding(list) || list.length === 0 ? undefined : list;
+  const fields = [...(isExcluding(list) ? list.map(bare) : []), ...columns.flatMap(({ name, rule }) => (rule?.mask ? [name] : []))];
+  if (!hasRest(plain) || (fields.length === 0 && !only)) return columns;
+  return columns.map((column) => (column.native === restNative && !column.rule?.mask ? { ...column, rule: { ...column.rule, forgets: { fields, ...(only && { only }) } } } : column));
+}
+
+/** Are its columns the fields of documents? */
+function hasRest({ engine, columns }: Shape): boolean {
+  return engine === 'mongodb' && columns.some(({ native }) => native === restNative);
 }
 
 // --- what a rule names -------------------------------------------------------
@@ -119,7 +125,8 @@ function refuseUnnamedColumns(table: string, names: readonly string[], shapes: r
     const near = nearest(table, shapes.flatMap(({ namespace, name }) => [name, namespace]));
     throw new DsyncError('usage', `--columns names '${table}', which is none of the selected tables${near === undefined ? '' : `; did you mean '${near}'?`}`);
   }
-  if (holdsDocuments(shape)) return;
+  // A field need not have a column to be left out.
+  if (holdsDocuments(shape) || (hasRest({ ...shape, columns: originsOf(shape) }) && isExcluding(names))) return;
   const known = originsOf(shape).map(({ name }) => name), wrong = names.map(bare).find((name) => !known.includes(name));
   if (wrong === undefined) return;
   const near = nearest(wrong, known);
@@ -237,7 +244,7 @@ function told({ level, note }: Fidelity, column: Column, shape: Shape): Fidelity
   const exact = rule.cast && castBetween(from.type, column.type)?.keepsText;
   const { masks = [], left = [], kept } = rule.fields ?? {};
   const notes = [
-    rule.mask && `masked: ${rule.mask}`, rule.forgets && `without ${rule.forgets.join(', ')}`, ...masks.map(({ path, mask }) => `${path} masked: ${mask}`), left.length > 0 && `left out: ${left.join(', ')}`, kept && `only ${kept.join(', ')}`,
+    rule.mask && `masked: ${rule.mask}`, rule.forgets && (rule.forgets.only ? 'only of fields that are taken' : `without ${rule.forgets.fields.join(', ')}`), ...masks.map(({ path, mask }) => `${path} masked: ${mask}`), left.length > 0 && `left out: ${left.join(', ')}`, kept && `only ${kept.join(', ')}`,
     rule.cast && `cast from ${from.native}`, rule.cast && !rule.mask && (rule.rounds ? `what does not fit is rounded or cut; what can't be converted ${ending}` : exact ? undefined : `a value that can't be converted exactly ${ending}`),
     !rule.cast && rule.bad && `a value that can't be kept ${ending}`, note,
   ].filter((text) => typeof text === 'string');

@@ -110,7 +110,7 @@ function wayOf(column: Column, shape: Shape, key: string | undefined): Way {
     return (value) => (value instanceof Uint8Array ? rewrite(value) : value);
   }
   if (rule.forgets) {
-    const forget = forgetting(rule.forgets);
+    const { fields, only } = rule.forgets, forget = forgetting((field) => fields.includes(field) || (only !== undefined && !only.includes(field)));
     return (value) => (typeof value === 'string' ? forget(value) : value);
   }
   if (rule.mask) {
@@ -120,7 +120,9 @@ function wayOf(column: Column, shape: Shape, key: string | undefined): Way {
   }
   const cast = rule.cast && wayOfCast(column, shape), refusal = rule.bad && rule.taker && refusalOf(rule.taker);
   if (!refusal) return cast;
+  const isOwn = shape.engine === 'sqlite' && rule.taker?.engine !== 'sqlite' && !cast ? isOfType(from) : () => true;
   return (value) => {
+    if (!isOwn(value)) return new BadValue(`a value that is no ${column.native}`);
     const made = cast ? cast(value) : value, reason = made === null || made instanceof BadValue ? undefined : refusal(made);
     return reason === undefined ? made : new BadValue(reason);
   };

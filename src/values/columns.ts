@@ -84,6 +84,7 @@ export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new 
   const otherField = (type: number, nameStart: number, nameEnd: number, start: number, end: number): void => {
     const name = textAt(bytes, nameStart, nameEnd);
     if (keyed && name === '_id' && count === 0 && !hasOthers && isKey(layout, bytes, { type, start, end })) return;
+    if (hidden.has(name)) return;
     hasOthers = true;
     other(name, type, start, end);
   };

@@ -1,19 +1,18 @@
 import { isObject, parseJson, type Json, type JsonObject } from './extended-json-bytes.js';
 
-/** The column `rest` of a document (values/columns.ts) without what it tells of these fields; null where nothing is left to tell. */
-export function forgetting(names: readonly string[]): (rest: string) => string | null {
-  const gone = new Set(names);
+/** The column `rest` of a document (values/columns.ts) without what it tells of fields that are not to be told; null where nothing is left to tell. */
+export function forgetting(isGone: (field: string) => boolean): (rest: string) => string | null {
   return (rest) => {
     const json = parseJson(rest);
-    if (!isObject(json) || !json.members.some(([part, value]) => part === 'fields' && isObject(value) && value.members.some(([name]) => gone.has(name)))) return rest;
-    const members = json.members.map(([part, value]) => [part, part === 'fields' && isObject(value) ? without(value, gone) : value] as const);
+    if (!isObject(json) || !json.members.some(([part, value]) => part === 'fields' && isObject(value) && value.members.some(([name]) => isGone(name)))) return rest;
+    const members = json.members.map(([part, value]) => [part, part === 'fields' && isObject(value) ? without(value, isGone) : value] as const);
     const isEmpty = members.every(([part, value]) => part === 'v' || (part === 'fields' && isObject(value) && value.members.length === 0));
     return isEmpty ? null : spelled({ members });
   };
 }
 
-function without({ members }: JsonObject, gone: ReadonlySet<string>): JsonObject {
-  return { members: members.filter(([name]) => !gone.has(name)) };
+function without({ members }: JsonObject, isGone: (field: string) => boolean): JsonObject {
+  return { members: members.filter(([name]) => !isGone(name)) };
 }
 
 function spelled(json: Json): string {

@@ -4,6 +4,7 @@ import { typeOf } from '../../src/connectors/postgres/types.js';
 import { typeOf as mysqlTypeOf } from '../../src/connectors/mysql/types.js';
 import { refuseUnnamed, ruling, settled, type Rules } from '../../src/coordinator/rules.js';
 import { narrow, whole } from '../../src/source/ruled.js';
+import { forgetting } from '../../src/values/rest.js';
 
 const column = (name: string, native: string, type: LogicalType, nullable = true): Column => ({ name, native, type, nullable });
 const int: LogicalType = { kind: 'int', bits: 32, signed: true }, text: LogicalType = { kind: 'text' };
@@ -82,6 +83,27 @@ describe('rules', () => {
     expect(columnOf(ruled(rules, documents), 'document').rule).toEqual({ fields: { masks: [{ path: 'address.street', mask: 'hash' }, { path: 'ssn', mask: 'redact' }], left: ['token', 'address.zip'] } });
     expect(() => ruled({ mask: { 'people._id': 'null' } }, documents)).toThrow(/_id of shop\.people is the key/);
     expect(() => ruled({ cast: { 'people.document': 'text' } }, documents)).toThrow(/whose fields are no columns/);
+  });
+});
+
+describe('rules of documents in columns', () => {
+  const rest = (rules: Partial<Rules>) => {
+    const shape: Shape = { ...documents, columns: [column('_id', 'objectId', { kind: 'document-id' }, false), column('ssn', 'string', text), column('rest', 'rest', { kind: 'json-text' })] };
+    return ruled(rules, shape).columns.at(-1)!.rule;
+  };
+
+  it('keep the column of the rest from telling what is masked or left out', () => {
+    expect(rest({ columns: { people: ['-ssn', '-unseen'] } })).toEqual({ forgets: { fields: ['ssn', 'unseen'] } });
+    expect(rest({ mask: { 'people.ssn': 'redact' } })).toEqual({ forgets: { fields: ['ssn'] } });
+    expect(rest({ columns: { people: ['_id', 'rest'] } })).toEqual({ forgets: { fields: [], only: ['_id', 'rest'] } });
+    expect(rest({ cast: { 'people.ssn': 'int' } })).toBeUndefined();
+  });
+
+  it('drop those fields, and nothing else', () => {
+    const text = '{"v":1,"fields":{"ssn":{"$numberInt":"1"},"2":{"b":1.50,"a":["x",null]},"x":true},"order":["2","ssn"]}';
+    expect(forgetting((field) => field === 'ssn')(text)).toBe('{"v":1,"fields":{"2":{"b":1.50,"a":["x",null]},"x":true},"order":["2","ssn"]}');
+    expect(forgetting((field) => field === 'other')(text)).toBe(text);
+    expect(forgetting((field) => field === 'ssn')('{"v":1,"fields":{"ssn":"x"}}')).toBeNull();
   });
 });
 

@@ -58,6 +58,9 @@ describePair(['postgres18', 'mariadb'], 'rules, postgres18 → mariadb', () => {
     expect(stdout).toMatch(/public\.users: password is left out, as asked/);
     const { status, stderr } = await dsync('doctor', ends.source.url, ends.destination.url, '--cast', 'users.flag=date');
     expect([status, stderr]).toEqual([2, expect.any(String)]);
+    const tried = await dsync('doctor', ends.source.url, ends.destination.url, '--types', '--json', ...usersRules);
+    const born = (JSON.parse(tried.stdout) as { columns: { column: string }[] }).columns.find(({ column }) => column === 'born');
+    expect(born).toMatchObject({ from: 'text', to: 'date', rows: { rejected: 1, example: { sent: 'long ago', reason: "born: 'long ago' is not a date" } } });
   });
 
   test('end the run with fail, and name the row, the column and the reason', async () => {
@@ -189,13 +192,14 @@ describePair(['mongodb', 'postgres18'], 'rules, documents in columns', () => {
     await using destination = await freshDatabase('postgres18');
     const documents = [...Array.from({ length: 5 }, (_, i) => ({ _id: i, name: 'Ada', ssn: i, token: i, extra: new BSON.Double(1.5) })), { _id: 9, name: 'Bob', ssn: { is: `${original} 9` }, token: [`${original} token`], extra: 'other' }];
     await source.db.collection<{ _id: number }>('people').insertMany(documents as never);
-    const rules = ['--document', 'columns', '--mask', 'people.ssn=hash', '--columns', 'people=-token'];
+    const rules = ['--document', 'columns', '--mask', 'people.ssn=hash', '--columns', 'people=-token,-nowhere'];
     const outcome = await syncJson(source.url, destination.url, ...rules);
     expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
     const rows = JSON.stringify(await destination.query('SELECT * FROM people'));
     expect(rows).not.toContain(original);
     expect(rows).toContain('Bob');
-    expect((await dsync('verify', source.url, destination.url, ...rules)).status).toBe(0);
+    const verified = await dsync('verify', source.url, destination.url, ...rules);
+    expect(verified, verified.stderr).toMatchObject({ status: 0 });
     expectNoOriginal(outcome);
   });
 });

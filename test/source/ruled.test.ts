@@ -55,6 +55,19 @@ describe('a source with rules', () => {
     await expect(read(wrapped({ rows }, { cast: { 'users.age': 'int' }, onBadValue: { '*': 'fail' } }))).rejects.toThrow(/users, row id="b": age: 'two' is not a whole number/);
   });
 
+  it('rejects the row where NULL may not stand', async () => {
+    const strict: Shape = { ...users, columns: users.columns.map((one) => ({ ...one, nullable: false })) };
+    const rule = ruling({ acceptLoss: [], cast: { 'users.age': 'int' }, onBadValue: { '*': 'null' } }, { engine: 'postgres', typeOf });
+    expect(await read({ source: ruled(sourceOf({ rows: [['b', 'two', 'y', 's']] }), { rule, nulled: () => {} }), shape: rule(strict), nulled: [] })).toMatchObject({ count: 0, rejected: [{ column: 'age' }] });
+  });
+
+  it('takes what is of another type than its SQLite column for bad, where the destination would', async () => {
+    const loose: Shape = { ...users, engine: 'sqlite' }, rule = ruling({ acceptLoss: [], onBadValue: { 'users.note': 'null' } }, { engine: 'postgres', typeOf });
+    const shapeOf = (engine: string): Shape => ({ ...rule(loose), columns: rule(loose).columns.map((one) => (one.rule ? { ...one, rule: { ...one.rule, taker: { type: text, native: 'text', nullable: true, engine } } } : one)) });
+    const noteIn = async (engine: string) => ((await read({ source: ruled(sourceOf({ rows: [['b', '2', 5, 's']] }), { rule, nulled: () => {} }), shape: shapeOf(engine), nulled: [] })).rows as { rows: readonly Row[] }).rows[0]![2];
+    expect([await noteIn('postgres'), await noteIn('sqlite')]).toEqual([null, 5]);
+  });
+
   it('gives the verifier the same rows, bad ones as they are rejected', async () => {
     const { source, shape } = wrapped({ rows: [['a', '1', 'x', 's'], ['b', 'two', 'y', 's']] }, { cast: { 'users.age': 'int' }, mask: { 'users.note': 'redact' }, onBadValue: { '*': 'fail' } });
     await using snapshot = await source.snapshot([shape], signal);

@@ -42,6 +42,10 @@ describe('a mask', () => {
     expect(hash({ kind: 'bytes', maxLength: 40 }, Buffer.alloc(3))).toHaveLength(32);
   });
 
+  it('is a UUID of version 4, as servers want it', () => {
+    expect(hash({ kind: 'uuid' }, 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  });
+
   it('needs a key for hashes, and has none of engines\' own types', () => {
     expect(maskerOf('hash', text, text, undefined)).toBeUndefined();
     expect(isMaskable('redact', { kind: 'native', engine: 'postgres' })).toBe(false);
