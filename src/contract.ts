@@ -392,7 +392,9 @@ export interface Scratch extends AsyncDisposable {
   sweep(signal: AbortSignal): Promise<void>;
   /** Writes the rows of all tables; what the server does not take is told. */
   fill(signal: AbortSignal): Promise<readonly ScratchRefusal[]>;
-  /** Updates every row twice: `n` becomes 1 and the value stays; then the value becomes that of the next row, which the last one takes from the first. */
+  /** Updates every row: `n` becomes 1, and the value stays. */
+  touch(signal: AbortSignal): Promise<void>;
+  /** Updates every row: its value becomes that of the next row, which the last one takes from the first. */
   change(signal: AbortSignal): Promise<readonly ScratchRefusal[]>;
   /** Deletes every row. */
   clear(signal: AbortSignal): Promise<void>;

@@ -78,9 +78,11 @@ async function followed(source: Source, { run, shapes, scratch }: { readonly run
     await snapshot[Symbol.asyncDispose]();
     const refused = await scratch.fill(signal), first = await replay.next('insert', signal);
     const inserted: Stage = { ...first, readings: [...await readByAll(source, shapes, scratch, signal), ...first.readings] };
+    await scratch.touch(signal);
+    const touched = await replay.next('update', signal);
     // What was refused was told when it was inserted.
     await scratch.change(signal);
-    const second = await replay.next('update', signal), updated: Stage = { ...second, readings: [...await readByAll(source, shapes, scratch, signal), ...second.readings] };
+    const second = await replay.next('update', signal), updated: Stage = { ...second, untrue: [...touched.untrue ?? [], ...second.untrue ?? []], readings: [...await readByAll(source, shapes, scratch, signal), ...second.readings] };
     await scratch.clear(signal);
     const third = await replay.next('delete', signal), nothing: Reading = { way: 'verifier', tables: new Map(shapes.map(({ namespace }) => [namespace, new Map()])) };
     return { refused, stages: [inserted, updated, { ...third, readings: [nothing, ...third.readings] }] };

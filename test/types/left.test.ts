@@ -4,11 +4,13 @@ import { mkdtempSync, readdirSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { openEnd, type End } from '../pairs/ends/index.js';
 import { dsync } from '../pairs/command.js';
 import { describePair } from '../pairs/skip.js';
 import { connectText, describeWith, freshDatabase, type TextConnection } from '../servers/index.js';
+
+vi.setConfig({ testTimeout: 300_000 });
 
 const program = fileURLToPath(new URL('../../bin/dsync.js', import.meta.url));
 

@@ -116,7 +116,8 @@ ${table(['logical type', 'in `values`', 'in `delimited`'], Object.entries(logica
 A cell is the type that a new table gets. Without a remark every value is kept exactly, or its row is rejected with the reason
 (exit 6): a date that the destination has not, NaN where there is none, a number out of range. A remark without "lossy" says in
 which other shape the value is kept exactly. **lossy** stops a run before its first row, unless the column is accepted by name.
-Between two servers of one engine a column keeps its own type.
+Between two servers of one engine a column keeps its own type. -0 in MariaDB, and within JSON in PostgreSQL, is 0: those servers keep no other
+zero, whichever way it is written, and all engines take the two for equal; the plan names such columns.
 
 ${table(['', ...Object.keys(destinations)], [...keepingRows(), ...nativeRows('postgres', postgres), ...nativeRows('mysql', mysql), ...nativeRows('mariadb', mysql)])}
 ## PostgreSQL

@@ -1,5 +1,5 @@
 import { BSON } from 'mongodb';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { natives as mongodb } from '../../src/connectors/mongodb/natives.js';
 import { natives as mysql } from '../../src/connectors/mysql/natives.js';
 import { natives as postgres } from '../../src/connectors/postgres/natives.js';
@@ -8,6 +8,9 @@ import { selftest, tested, type SelftestReport, type Stage } from '../../src/coo
 import type { NativeType } from '../../src/values/native-type.js';
 import { describeWith, freshDatabase, type FreshDatabase } from '../servers/index.js';
 import { page, writtenPage } from './page.js';
+
+/** Hundreds of tables are made and read, each in several ways. */
+vi.setConfig({ testTimeout: 300_000 });
 
 const never = new AbortController().signal;
 const named = (natives: readonly NativeType[]): ReadonlySet<string> => new Set(natives.map(({ name }) => name));

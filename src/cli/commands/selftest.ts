@@ -12,7 +12,7 @@ Examples:
 
 export function addSelftest(program: Command, perform: Perform): void {
   const command = program.command('selftest').argument('[SOURCE]', 'URL of a database on the server that is to be tried')
-    .description('write a row for every type that a server has, and see whether the copy, the change log and the verifier read the same')
+    .description('insert, update and delete rows of every type that a server has, and see whether the copy, the change log and the verifier read the same')
     .addHelpText('after', examples);
   withFlags(command, []).action((source, flags) => perform({ source, flags }, selftest));
 }

@@ -31,10 +31,10 @@ export async function openScratch(url: string, name: string, options: OpenOption
       for (const one of left) await session.attempt(`dropping ${one}`, signal, () => session.client.db(one).dropDatabase());
     },
     fill: (signal) => writeAll(session, name, tables, documentsOf, signal),
-    async change(signal) {
+    async touch(signal) {
       for (const { name: collection } of tables) await session.attempt(`writing to ${name}.${collection}`, signal, () => session.client.db(name).collection(collection).updateMany({}, { $set: { n: 1 } }));
-      return writeAll(session, name, tables.filter(({ form }) => !form.inKey), changedOf, signal);
     },
+    change: (signal) => writeAll(session, name, tables.filter(({ form }) => !form.inKey), changedOf, signal),
     async clear(signal) {
       for (const { name: collection } of tables) await session.attempt(`deleting from ${name}.${collection}`, signal, () => session.client.db(name).collection(collection).deleteMany({}));
     },

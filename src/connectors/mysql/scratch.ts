@@ -50,6 +50,9 @@ export async function openScratch(url: string, schema: string, { signal, empty }
         for (const one of left) await session.run(`DROP DATABASE IF EXISTS ${quoted(one)}`, inner);
       },
       fill: (inner) => writeAll(session, tables, (table) => insertsOf(schema, table), inner),
+      async touch(inner) {
+        for (const { name } of tables) await session.run(`UPDATE ${tableName(schema, name)} SET n = 1`, inner);
+      },
       change: (inner) => writeAll(session, tables, (table) => updatesOf(schema, table), inner),
       async clear(inner) {
         for (const { name } of tables) await session.run(`DELETE FROM ${tableName(schema, name)}`, inner);
@@ -107,9 +110,8 @@ function insertsOf(schema: string, { name, values, rows }: Table): readonly Writ
 }
 
 function updatesOf(schema: string, table: Table): readonly Writing[] {
-  const update = `UPDATE ${tableName(schema, table.name)} SET`;
-  const moves = Array.from({ length: table.rows }, (_, i) => ({ value: nextValue(table, i) ?? 'NULL', i }));
-  return [{ value: 'n', statement: `${update} n = 1` }, ...moves.map(({ value, i }) => ({ value, statement: `${update} v = ${value} WHERE id = ${i + 1}` }))];
+  const all = Array.from({ length: table.rows }, (_, i) => ({ value: nextValue(table, i) ?? 'NULL', i }));
+  return all.map(({ value, i }) => ({ value, statement: `UPDATE ${tableName(schema, table.name)} SET v = ${value} WHERE id = ${i + 1}` }));
 }
 
 /** Not strict: a label that an ENUM does not know, and dates of zeros, are values to be tried as well. */

@@ -34,6 +34,7 @@ export async function openScratch(url: string, name: string, { signal, empty }: 
         name, schema: name, url, include: [`${name}.*`], tables, absent: absentTypes(natives, tables), left,
         sweep: async (inner) => { for (const one of left) await session.query(`DROP SCHEMA IF EXISTS ${quoted(one)} CASCADE`, inner); },
         fill: (inner) => writeAll(session, tables, insertsOf, inner),
+        touch: async (inner) => { await session.query(tables.map((table) => `UPDATE ${quoted(table.name)} SET n = 1`).join('; '), inner); },
         change: (inner) => writeAll(session, tables, updatesOf, inner),
         clear: async (inner) => { await session.query(tables.map((table) => `DELETE FROM ${quoted(table.name)}`).join('; '), inner); },
         [Symbol.asyncDispose]: () => drop(session, url, name),
@@ -96,12 +97,10 @@ function written(value: string, { declared, expressions }: Trial): string {
 }
 
 function updatesOf(table: Table): readonly Writing[] {
-  const update = `UPDATE ${quoted(table.name)} SET`;
-  const moves = Array.from({ length: table.rows }, (_, i) => {
+  return Array.from({ length: table.rows }, (_, i) => {
     const value = nextValue(table, i);
-    return { value: value ?? 'NULL', statement: `${update} v = ${value === undefined ? 'NULL' : written(value, table.trial)} WHERE id = ${i + 1}` };
+    return { value: value ?? 'NULL', statement: `UPDATE ${quoted(table.name)} SET v = ${value === undefined ? 'NULL' : written(value, table.trial)} WHERE id = ${i + 1}` };
   });
-  return [{ value: 'n', statement: `${update} n = 1` }, ...moves];
 }
 
 /** All of a table at once; one by one where the server does not take them. */

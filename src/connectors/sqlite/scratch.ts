@@ -36,6 +36,9 @@ export async function openScratch(name: string, { empty }: { readonly empty: boo
       for (const one of left) rmSync(join(tmpdir(), one), { recursive: true, force: true });
     },
     fill: async () => write(session, tables.flatMap(insertsOf)),
+    async touch() {
+      for (const { name: table } of tables) session.exec(`UPDATE ${quoted(table)} SET n = 1`);
+    },
     change: async () => write(session, tables.flatMap(updatesOf)),
     async clear() {
       for (const { name: table } of tables) session.exec(`DELETE FROM ${quoted(table)}`);
@@ -73,9 +76,8 @@ function insertsOf({ name, namespace, values, rows }: Table): readonly Writing[]
 }
 
 function updatesOf(table: Table): readonly Writing[] {
-  const update = `UPDATE ${quoted(table.name)} SET`, { namespace } = table;
-  const moves = Array.from({ length: table.rows }, (_, i) => ({ value: nextValue(table, i) ?? 'NULL', i }));
-  return [{ namespace, value: 'n', statement: `${update} n = 1` }, ...moves.map(({ value, i }) => ({ namespace, value, statement: `${update} v = ${value} WHERE id = ${i + 1}` }))];
+  const all = Array.from({ length: table.rows }, (_, i) => ({ value: nextValue(table, i) ?? 'NULL', i }));
+  return all.map(({ value, i }) => ({ namespace: table.namespace, value, statement: `UPDATE ${quoted(table.name)} SET v = ${value} WHERE id = ${i + 1}` }));
 }
 
 function write(session: Session, writings: readonly Writing[]): readonly ScratchRefusal[] {
