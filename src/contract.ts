@@ -841,6 +841,12 @@ export interface Destination extends AsyncDisposable {
    * Absent where changes can't be applied.
    */
   apply?(run: string, work: LaneWork, signal: AbortSignal): Promise<{ readonly rejected: readonly Rejected[] }>;
+  /**
+   * Those of these standing tables whose rows have nothing to do with each other, by namespace: no unique index besides the key, no
+   * foreign key from or to them, no trigger, no rule. Changes of different keys may be applied to them in any order. Absent where that
+   * can't be told.
+   */
+  independent?(targets: readonly Shape[], signal: AbortSignal): Promise<readonly string[]>;
   /** `apply` takes tables with a key only: without transactions the changes of others could come twice. */
   readonly appliesByKey?: boolean;
   /** The place of each lane, as it was committed, with what was rejected on the last way to it; empty before the first. */

@@ -57,8 +57,9 @@ async function followOnce(run: Run, start: LogPlace, apart: Apart, tally: Tally)
   const places = await run.destination.lanes!(run.id, signal);
   await refuseAhead(run.id, log, [start, ...places.values()], signal);
   takeRejects(run, places.values());
+  const standing = run.mappings.filter(({ existed }) => existed).map(({ target }) => target), independent = new Set(standing.length > 0 ? await run.destination.independent?.(standing, signal) : []);
   const lanes: Lanes = new Lanes({
-    run: run.id, mappings: run.mappings, destination: run.destination, reached: log.reached, bytes: Math.min(run.config.memoryBytes / 2, waitingBytes), signal,
+    run: run.id, mappings: run.mappings, destination: run.destination, independent, reached: log.reached, bytes: Math.min(run.config.memoryBytes / 2, waitingBytes), signal,
     applied: (changes) => { tally.changes += changes; },
     rejected: (mapping, rows, place) => reject(run, mapping, rows, placeText(place)),
     suspect: (mapping, error) => apart.suspect(mapping, error, () => lanes.drop(mapping.source.namespace)),

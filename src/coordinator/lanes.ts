@@ -14,6 +14,8 @@ export interface LanePorts {
   readonly run: string;
   readonly mappings: readonly Mapping[];
   readonly destination: Destination;
+  /** Standing tables whose changes may be applied in any order of keys; by the target's namespace. */
+  readonly independent?: ReadonlySet<string>;
   readonly reached: ChangeLog['reached'];
   /** How much may wait for the lanes, in bytes. */
   readonly bytes: number;
@@ -37,7 +39,7 @@ interface Lane { readonly number: number; place: LogPlace; readonly waiting: Pie
 /**
  * Applies the changes of a log in several transactions at once, without letting one overtake another of the same row: keys are
  * divided among the lanes, and what touches more than one row's fate (key changes, truncates, tables without a key, tables that
- * were there before and may have rules of their own) is applied alone, when all before it is.
+ * were there before and have rules of their own) is applied alone, when all before it is.
  */
 export class Lanes {
   readonly #ports: LanePorts;
@@ -131,8 +133,12 @@ export class Lanes {
 
   #isAlone(change: Change): boolean {
     const mapping = this.#byNamespace.get(change.namespace);
-    if (!mapping || change.kind === 'truncate' || mapping.existed || mapping.source.key.length === 0) return mapping !== undefined;
+    if (!mapping || change.kind === 'truncate' || (mapping.existed && !this.#isIndependent(mapping)) || mapping.source.key.length === 0) return mapping !== undefined;
     return change.kind === 'update' && change.before !== undefined && mapping.source.key.some((i) => change.before![i] !== undefined && spelled(change.before![i]) !== spelled(change.row[i]));
+  }
+
+  #isIndependent(mapping: Mapping): boolean {
+    return hasExactKey(mapping) && this.#ports.independent?.has(mapping.target.namespace) === true;
   }
 
   #laneOf(change: Change): number {
@@ -222,6 +228,11 @@ export class Lanes {
 
 function isAboutTables(error: unknown): error is DsyncError {
   return error instanceof DsyncError && aboutTables.includes(error.code);
+}
+
+/** Two keys that are spelled otherwise are two rows there, too: no collation of the destination's makes them one. */
+function hasExactKey({ source, target }: Mapping): boolean {
+  return source.key.every((i) => ['int', 'uuid'].includes(source.columns[i].type.kind) && target.columns[i].type.kind === source.columns[i].type.kind);
 }
 
 /** Takes the pieces of the lane's next transaction. */

@@ -52,6 +52,7 @@ export function withRetry(destination: Destination, emit: Emit, patience = patie
     finish: (run, mapping, options, signal) => again(() => destination.finish(run, mapping, options, signal), signal),
     mend: (run, mapping, changes, signal) => again(() => destination.mend(run, mapping, changes, signal), signal),
     ...(destination.apply && { apply: (run, work, signal) => again(() => destination.apply!(run, work, signal), signal) }),
+    ...(destination.independent && { independent: (targets, signal) => again(() => destination.independent!(targets, signal), signal) }),
     ...(destination.appliesByKey !== undefined && { appliesByKey: destination.appliesByKey }),
     ...(destination.lanes && { lanes: (run, signal) => again(() => destination.lanes!(run, signal), signal) }),
     ...(destination.alter && { alter: (run, mapping, source, signal) => again(() => destination.alter!(run, mapping, source, signal), signal) }),

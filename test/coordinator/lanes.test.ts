@@ -16,7 +16,7 @@ const at = (position: number, changes = 0): LogPlace => ({ position: String(posi
 const message = (place: LogPlace, ...changes: Change[]): LogChanges => ({ kind: 'changes', changes, place, bytes: 10 * changes.length, at: 0 });
 
 /** Lanes over a destination that keeps what it is told, each call no sooner than `let` lets it. */
-function scene({ places = new Map<number, LogPlace>(), gate = async (_work: LaneWork): Promise<void> => undefined, suspect }: { places?: ReadonlyMap<number, LogPlace>; gate?: (work: LaneWork) => Promise<void>; suspect?: LanePorts['suspect'] } = {}) {
+function scene({ places = new Map<number, LogPlace>(), gate = async (_work: LaneWork): Promise<void> => undefined, suspect, independent, mappings = [keyed, keyless, standing] }: { independent?: ReadonlySet<string>; mappings?: readonly Mapping[]; places?: ReadonlyMap<number, LogPlace>; gate?: (work: LaneWork) => Promise<void>; suspect?: LanePorts['suspect'] } = {}) {
   const works: LaneWork[] = [], failures: unknown[] = [], abort = new AbortController();
   let under = 0, most = 0;
   const destination = { apply: async (_run: string, work: LaneWork) => {
@@ -31,7 +31,7 @@ function scene({ places = new Map<number, LogPlace>(), gate = async (_work: Lane
     }
   } } as unknown as Destination;
   const ports: LanePorts = {
-    run: 'r', mappings: [keyed, keyless, standing], destination, reached: (position, goal) => Number(position) >= Number(goal), bytes: 1000, signal: abort.signal,
+    run: 'r', mappings, destination, independent, reached: (position, goal) => Number(position) >= Number(goal), bytes: 1000, signal: abort.signal,
     ...(suspect && { suspect }), applied: () => undefined, rejected: () => undefined, failed: (error) => { failures.push(error); abort.abort(error); },
   };
   const changesOf = (namespace: string) => works.flatMap(({ tables }) => tables.filter(({ mapping }) => mapping.source.namespace === namespace).flatMap(({ changes }) => changes));
@@ -83,6 +83,16 @@ describe('lanes', () => {
     const values = (some: readonly LaneWork[]) => new Set(some.flatMap(({ tables }) => tables.flatMap(({ changes }) => changes.map((change) => (change as unknown as { row: unknown[] }).row[1]))));
     expect([values(works.slice(0, where)), values(works.slice(where + 1))]).toEqual([new Set(['before']), new Set(['after'])]);
     expect(works[where].place).toEqual(at(2));
+  });
+
+  it('share a table that stood before where its rows have nothing to do with each other, and its keys are exact', async () => {
+    const text = { ...standing, target: { ...standing.target, columns: [{ ...columns[0]!, type: { kind: 'text' } as const }, columns[1]!] } };
+    for (const [mapping, independent, isShared] of [[standing, new Set(['standing']), true], [standing, new Set(['other']), false], [standing, undefined, false], [text, new Set(['standing']), false]] as const) {
+      const { lanes, works } = scene({ mappings: [mapping], ...(independent && { independent }) });
+      await lanes.take(message(at(1), ...Array.from({ length: 40 }, (_, id) => update(id, 'x', 'standing'))));
+      await lanes.drain();
+      expect(works.map(({ lane }) => lane).sort()).toEqual(isShared ? [1, 2, 3, 4] : [0]);
+    }
   });
 
   it('are only as far as the slowest of them', async () => {

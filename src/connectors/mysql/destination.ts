@@ -7,6 +7,7 @@ import { applying } from './apply.js';
 import { checkDestination } from './check.js';
 import { errnoOf, lostAs } from './faults.js';
 import { identityOf } from './identity.js';
+import { independent } from './independent.js';
 import { build, createStatement, isTied, names, neededStatements, planObjects, planView, release } from './objects.js';
 import { pool, withSession } from './pool.js';
 import { begin, forget, lanes, ledgerIn, progress, recordDone, type Hold } from './progress.js';
@@ -78,6 +79,7 @@ export async function openDestination(address: Address, options: OpenOptions): P
     }),
     mend: (run, mapping, changes, signal) => holding(run, signal, (hold) => mend(hold, mapping, changes)),
     apply: (run, work, signal) => holding(run, signal, async (hold) => ({ rejected: await apply(hold, work) })),
+    independent: (targets, signal) => using(signal, (session) => independent(session, targets, signal)),
     lanes: (run, signal) => using(signal, (session) => lanes(ledger, run, session, signal)),
     alter: (run, mapping, source, signal) => holding(run, signal, (hold) => alter(hold, mapping, source, offer)),
     setSequences: (mappings, given, signal) => using(signal, (session) => setSequences(session, address.database, mappings, given, signal)),

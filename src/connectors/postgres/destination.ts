@@ -12,6 +12,7 @@ import { begin, forgetRun, lanesOf, noteDone, progressOf, type Hold } from './pr
 import { setSequences } from './sequences.js';
 import { Session } from './session.js';
 import { identity } from './identity.js';
+import { independent } from './independent.js';
 import { isBinary } from './source.js';
 import { qualified } from './sql.js';
 import { build, names, planObjects, planView, release, tableStatements, keyStatement } from './objects.js';
@@ -63,6 +64,7 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     finish: (run, mapping, { keepRows }, signal) => use(signal, (session) => finish(session, holdOf(run), mapping, keepRows, signal)),
     mend: (run, mapping, changes, signal) => use(signal, async (session) => ({ rejected: await mend(session, holdOf(run), mapping, changes, signal) })),
     apply: (run, work, signal) => use(signal, async (session) => ({ rejected: await apply(session, holdOf(run), work, signal) })),
+    independent: (targets, signal) => use(signal, (session) => independent(session, targets, signal)),
     lanes: (run, signal) => use(signal, (session) => lanesOf(session, run, signal)),
     alter: (run, mapping, source, signal) => use(signal, (session) => alter(session, holdOf(run), mapping, source, signal)),
     setSequences: (mappings, given, signal) => use(signal, (session) => setSequences(session, defaultSchema, mappings, given, signal)),
