@@ -420,7 +420,7 @@ describe('events as the manual prints them', () => {
     const server = new MadeUpServer(), log = server.log(), from = await pinOf(log, [users, teams]), team = (t: number, _id: number, rest: Document = {}) => inserted(t, 1, { _id }, { ns: { db: 'engineering', coll: 'teams' }, ...rest });
     server.replies = [[inserted(101), team(102, 2), dropped(103, 'teams'), team(104, 4), team(110, 5, transaction), team(111, 6, transaction)]];
     const all = following(log, { ...job(from, 0, [users, teams]), since: new Map([[teams.namespace, '110.1']]) });
-    await all.until(() => all.changes().length === 2);
+    await all.until(() => all.changes().length > 1);
     expect(told(all.messages)).toEqual([['insert', alice], ['insert', { _id: 6 }]]);
     expect(all.messages.flatMap((message) => (message.kind === 'shape' ? [[message.shape.name, message.changed]] : []))).toEqual([['users', false], ['teams', false]]);
     expect(all.messages.findLast((message) => message.kind === 'changes')).toMatchObject({ place: { position: expect.stringMatching(/^104\.1 /), changes: 2 } });
