@@ -420,7 +420,7 @@ describe('events as the manual prints them', () => {
     const server = new MadeUpServer(), log = server.log(), from = await pinOf(log, [users, teams]), team = (t: number, _id: number, rest: Document = {}) => inserted(t, 1, { _id }, { ns: { db: 'engineering', coll: 'teams' }, ...rest });
     server.replies = [[inserted(101), team(102, 2), dropped(103, 'teams'), team(104, 4), team(110, 5, transaction), team(111, 6, transaction)]];
     const all = following(log, { ...job(from, 0, [users, teams]), since: new Map([[teams.namespace, '110.1']]) });
-    await all.until(() => all.changes().length === 2);
+    await all.until(() => all.changes().length > 1);
     expect(told(all.messages)).toEqual([['insert', alice], ['insert', { _id: 6 }]]);
     expect(all.messages.flatMap((message) => (message.kind === 'shape' ? [[message.shape.name, message.changed]] : []))).toEqual([['users', false], ['teams', false]]);
     expect(all.messages.findLast((message) => message.kind === 'changes')).toMatchObject({ place: { position: expect.stringMatching(/^104\.1 /), changes: 2 } });
@@ -449,7 +449,7 @@ describe('events as the manual prints them', () => {
     const server = new MadeUpServer(), log = server.log(), from = await pinOf(log);
     server.replies = [[inserted()], [dropped(102), invalidated(103)], [], [inserted(110, 1, { _id: 'again' })], [dropped(111), invalidated(112)], []];
     const all = following(log, job(from));
-    await all.until(() => all.messages.filter((message) => message.kind === 'shape').length === 3 && all.place()!.position.startsWith('112.1 '));
+    await all.until(() => all.messages.filter((message) => message.kind === 'shape').length >= 3 && all.place()!.position.startsWith('112.1 '));
     expect(all.messages.flatMap((message): unknown[] => (message.kind === 'shape' ? [[message.changed, message.other]] : message.kind === 'changes' ? [message.changes.length] : []))).toEqual([[false, undefined], 1, [true, 'was dropped'], 1, [true, 'was dropped']]);
     const starts = server.pipelines().slice(1).map(([stream]) => (stream!['$changeStream'] as Document)['startAfter']?.list[0][1]);
     expect(starts).toEqual([undefined, invalidated(103)['_id']._data, invalidated(112)['_id']._data]);
@@ -464,7 +464,7 @@ describe('events as the manual prints them', () => {
       const server = new MadeUpServer(), log = server.log(), from = await pinOf(log, [users, teams]);
       server.replies = [[inserted(), ...events], []];
       const all = following(log, job(from, 0, [users, teams]));
-      await all.until(() => all.messages.filter((message) => message.kind === 'shape' && message.changed).length === others.length && all.place() !== undefined);
+      await all.until(() => all.messages.filter((message) => message.kind === 'shape' && message.changed).length >= others.length && all.place() !== undefined);
       expect(all.messages.flatMap((message) => (message.kind === 'shape' && message.changed ? [`${message.shape.name} ${message.other}`] : []))).toEqual(others);
       // From each of its places the log is read again as far as it was not yet.
       const later = new MadeUpServer(), again = later.log(), { place } = all.messages.find((message) => message.kind === 'changes')!;
