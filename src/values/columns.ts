@@ -56,6 +56,7 @@ export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new 
   const layout = layoutOf(shape), { columns, codecs, rest, keyed } = layout, width = columns.length, keys = new Set(layout.key);
   const names = columns.map(({ name }, i) => (i === rest ? Buffer.alloc(0) : Buffer.from(name)));
   const places = new Map(columns.flatMap(({ name }, i) => (i === rest ? [] : [[name, i] as const])));
+  const hiddenPlaces = new Set(columns.flatMap(({ name }, i) => (hidden.has(name) ? [i] : [])));
   const seen = new Uint32Array(width);
   let bytes: Buffer, row: Value[], last: number, count: number, fields: string, isOrdered: boolean, isTwice: boolean, hasOthers: boolean, stamp = 0;
 
@@ -69,8 +70,10 @@ export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new 
     if (seen[place] === stamp) { isTwice = true; return; }
     seen[place] = stamp;
     count++;
-    if (place < last || hasOthers) isOrdered = false;
-    last = place;
+    if (!hiddenPlaces.has(place)) {
+      if (place < last || hasOthers) isOrdered = false;
+      last = place;
+    }
     const codec = codecs[place]!;
     if (type === bsonType.null && !keys.has(place)) {
       if (!keyed) other(columns[place]!.name, type, start, end);
