@@ -147,3 +147,19 @@ for (const [name, way] of [['postgres18', 'columns'], ['postgres18', 'json'], ['
     });
   });
 }
+
+for (const name of ['postgres18', 'mariadb', 'mysql9'] as const) {
+  describePair(['mongodb', name], `documents of 1,500 fields in ${name}`, () => {
+    test('are rows whatever is in them, and come back to the byte', async () => {
+      await using source = await freshDatabase('mongodb');
+      await using table = await freshDatabase(name);
+      await using back = await freshDatabase('mongodb');
+      const wide = (id: number, value: unknown) => new Map<string, unknown>([['_id', new Int32(id)], ...Array.from({ length: 1500 }, (_, i) => [`f${i}`, value] as const)]);
+      // What a row of PostgreSQL (up to 24 bytes), or of InnoDB (40), keeps in itself; what is compressed to that.
+      await source.db.collection('orders').insertMany([17, 22, 23, 40, 41, 0, 1000].map((length, i) => wide(i, Array.from({ length }, (_, j) => String.fromCharCode(97 + ((j * j * 7 + i) % 26))).join('').concat(i === 5 ? 'x'.repeat(1000) : ''))) as never);
+      expect(await syncJson(source.url, table.url, '--document', 'columns')).toMatchObject({ status: 0 });
+      expect(await syncJson(table.url, back.url)).toMatchObject({ status: 0 });
+      expect(await bytesOf(back)).toEqual(await bytesOf(source));
+    });
+  });
+}
