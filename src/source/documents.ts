@@ -1,7 +1,7 @@
 import type { Change, ChangeLog, Finding, LogMessage, LogRow, Row, Shape, Snapshot, Source, Value } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { documentsOfRows, shapeOfDocuments } from '../values/columns.js';
-import { documentOfPair, isPairs } from '../values/pairs.js';
+import { documentOfPair, isPairs, keyOfPair } from '../values/pairs.js';
 import { idText } from '../values/bson.js';
 import { asCollection } from './collections.js';
 
@@ -37,11 +37,19 @@ function restored({ namespace }: Shape): Finding {
   return { level: 'info', code: 'documents', namespace, message: `${namespace} was made of documents: they are restored` };
 }
 
+interface Restoring {
+  readonly document: (row: Row) => Buffer;
+  /** Of a row in which only the key cells are not null: a document with its `_id`. */
+  readonly key: (row: Row) => Buffer;
+}
+
 /** Compiles the way from a row of the table to its document; undefined for a table that has not been made of documents. */
-function restoring(shape: Shape): ((row: Row) => Buffer) | undefined {
+function restoring(shape: Shape): Restoring | undefined {
   if (!shape.table) return undefined;
   const table = tableOf(shape);
-  return isPairs(table) ? documentOfPair(table) : documentsOfRows(shapeOfDocuments(table)!);
+  if (isPairs(table)) return { document: documentOfPair(table), key: keyOfPair(table) };
+  const document = documentsOfRows(shapeOfDocuments(table)!);
+  return { document, key: document };
 }
 
 function snapshotOfDocuments(snapshot: Snapshot): Snapshot {
@@ -49,7 +57,7 @@ function snapshotOfDocuments(snapshot: Snapshot): Snapshot {
     ...snapshot,
     plan: (shape, options, signal) => snapshot.plan(tableOf(shape), options, signal),
     async *read(job, signal) {
-      const document = restoring(job.shape);
+      const { document } = restoring(job.shape) ?? {};
       if (!document) return yield* snapshot.read(job, signal);
       for await (const batch of snapshot.read({ ...job, shape: tableOf(job.shape), format: 'values' }, signal)) {
         const documents = batch.rows.format === 'values' ? batch.rows.rows.map(document) : [];
@@ -58,7 +66,7 @@ function snapshotOfDocuments(snapshot: Snapshot): Snapshot {
     },
     parts: async (shape, rows, signal) => (shape.table ? [{}] : snapshot.parts(shape, rows, signal)),
     async *scan(job, signal) {
-      const document = restoring(job.shape);
+      const { document } = restoring(job.shape) ?? {};
       if (!document) return yield* snapshot.scan(job, signal);
       for await (const rows of snapshot.scan({ ...job, shape: tableOf(job.shape) }, signal)) yield rows.map((row) => rowOf(document(row)));
     },
@@ -83,8 +91,8 @@ function logOfDocuments(log: ChangeLog): ChangeLog {
 /** Changes of a table that has changed its shape come as they are: the run stops, or goes on with the table, as with any other. */
 async function* followDocuments(log: ChangeLog, job: Parameters<ChangeLog['follow']>[0], signal: AbortSignal): AsyncGenerator<LogMessage, void, undefined> {
   const ways = new Map(job.shapes.flatMap((shape) => {
-    const document = restoring(shape);
-    return document ? [[shape.namespace, { shape, document }] as const] : [];
+    const restored = restoring(shape);
+    return restored ? [[shape.namespace, { shape, ...restored }] as const] : [];
   }));
   for await (const message of log.follow({ ...job, shapes: job.shapes.map(tableOf) }, signal)) {
     if (message.kind === 'changes') yield { ...message, changes: message.changes.map((change) => changeOf(change, ways.get(change.namespace))) };
@@ -97,12 +105,12 @@ async function* followDocuments(log: ChangeLog, job: Parameters<ChangeLog['follo
   }
 }
 
-interface Way { readonly shape: Shape; readonly document: (row: Row) => Buffer }
+interface Way extends Restoring { readonly shape: Shape }
 
 function changeOf(change: Change, way: Way | undefined): Change {
   if (!way || change.kind === 'truncate') return change;
   const whole = (row: LogRow): Row => rowOf(way.document(complete(row, way.shape)));
-  const key = (row: LogRow): LogRow => [idText(way.document(row.map((cell): Value => cell ?? null))), undefined];
+  const key = (row: LogRow): LogRow => [idText(way.key(row.map((cell): Value => cell ?? null))), undefined];
   switch (change.kind) {
     case 'insert': return { ...change, row: whole(change.row) };
     case 'update': return { kind: 'update', namespace: change.namespace, row: whole(change.row), ...(change.before && { before: key(change.before) }) };

@@ -18,11 +18,11 @@ export interface Table {
   readonly mostColumns: number;
 }
 
-/** Of a connector. So many columns of the longest cells that stay in a row fill a page of PostgreSQL (8 kB, 18 bytes each), and of InnoDB (half of 16 kB, 40 bytes each). */
+/** Of a connector. So many columns of the longest cells that stay in a row fill a page of PostgreSQL (8 kB, 24 bytes each), and of InnoDB (half of 16 kB, 40 bytes each). */
 export function tableIn(connector: string | undefined, takesRows: boolean): Table {
   switch (connector) {
-    case 'mysql': case 'mariadb': return { jsonIsText: true, keysAreLong: false, takesRows, mostColumns: 198 };
-    case 'postgres': return { jsonIsText: false, keysAreLong: false, takesRows, mostColumns: 420 };
+    case 'mysql': case 'mariadb': return { jsonIsText: true, keysAreLong: false, takesRows, mostColumns: 190 };
+    case 'postgres': return { jsonIsText: false, keysAreLong: false, takesRows, mostColumns: 330 };
     default: return { jsonIsText: false, keysAreLong: connector === 'sqlite', takesRows, mostColumns: 1000 };
   }
 }

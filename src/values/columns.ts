@@ -56,6 +56,7 @@ export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new 
   const layout = layoutOf(shape), { columns, codecs, rest, keyed } = layout, width = columns.length, keys = new Set(layout.key);
   const names = columns.map(({ name }, i) => (i === rest ? Buffer.alloc(0) : Buffer.from(name)));
   const places = new Map(columns.flatMap(({ name }, i) => (i === rest ? [] : [[name, i] as const])));
+  const hiddenPlaces = new Set(columns.flatMap(({ name }, i) => (hidden.has(name) ? [i] : [])));
   const seen = new Uint32Array(width);
   let bytes: Buffer, row: Value[], last: number, count: number, fields: string, isOrdered: boolean, isTwice: boolean, hasOthers: boolean, stamp = 0;
 
@@ -69,8 +70,10 @@ export function rowsOfDocuments(shape: Shape, hidden: ReadonlySet<string> = new 
     if (seen[place] === stamp) { isTwice = true; return; }
     seen[place] = stamp;
     count++;
-    if (place < last || hasOthers) isOrdered = false;
-    last = place;
+    if (!hiddenPlaces.has(place)) {
+      if (place < last || hasOthers) isOrdered = false;
+      last = place;
+    }
     const codec = codecs[place]!;
     if (type === bsonType.null && !keys.has(place)) {
       if (!keyed) other(columns[place]!.name, type, start, end);
@@ -146,18 +149,18 @@ function againWithTwins(bytes: Buffer, { codecs, keyed }: Layout, places: Readon
   return parts.join(',');
 }
 
-/** Is this `_id` the one that the key fields of the document make? */
-function isKey({ columns, key }: Layout, bytes: Buffer, id: Element): boolean {
+/** Is this `_id` the one that the key cells make? */
+function isKey({ columns, codecs, key }: Layout, bytes: Buffer, id: Element): boolean {
   const value = bytes.subarray(id.start, id.end);
-  const same = (name: string, other: Element, of: Buffer) => {
-    const field = fieldNamed(bytes, name);
-    return field !== undefined && field.type === other.type && bytes.subarray(field.start, field.end).equals(of.subarray(other.start, other.end));
+  const same = (place: number, other: Element, of: Buffer) => {
+    const field = fieldNamed(bytes, columns[place]!.name);
+    return field !== undefined && isRestored(codecs[place]!, bytes, field.type, field.start, field.end) && field.type === other.type && bytes.subarray(field.start, field.end).equals(of.subarray(other.start, other.end));
   };
-  if (key.length === 1) return same(columns[key[0]!]!.name, id, bytes);
+  if (key.length === 1) return same(key[0]!, id, bytes);
   if (id.type !== bsonType.document) return false;
   const parts: [string, Element][] = [];
   eachField(value, 0, value.length, (type, nameStart, nameEnd, start, end) => parts.push([textAt(value, nameStart, nameEnd), { type, start, end }]));
-  return parts.length === key.length && parts.every(([name, part], i) => name === columns[key[i]!]!.name && same(name, part, value));
+  return parts.length === key.length && parts.every(([name, part], i) => name === columns[key[i]!]!.name && same(key[i]!, part, value));
 }
 
 function fieldNamed(bytes: Buffer, name: string): Element | undefined {
@@ -304,7 +307,7 @@ export function shapeOfDocuments(shape: Shape): Shape | undefined {
   if (!last || !restName.test(last.name) || !last.nullable || !['json-text', 'json-value', 'text'].includes(last.type.kind) || key.length === 0) return undefined;
   const id = columns.findIndex(({ name }) => name === '_id');
   if (id >= 0 && (key.length > 1 || key[0] !== id)) return undefined;
-  const natives = columns.map((column, i) => (i === columns.length - 1 ? restNative : nativeOf(column, engine, key.includes(i))));
+  const natives = columns.map((column, i) => (i === columns.length - 1 ? restNative : nativeOf(column, engine, key.length === 1 && key[0] === i)));
   return { ...shape, columns: columns.map((column, i) => ({ ...column, native: natives[i]! })) };
 }
 

@@ -37,6 +37,12 @@ function restored(id: string, json: string): Buffer | undefined {
   }
 }
 
+/** The document of the `_id` alone that a row with this key has; of one that holds no Extended JSON, as of any other table. */
+export function keyOfPair(shape: Shape): (row: Row) => Buffer {
+  const document = documentOfPair(shape);
+  return ([id]) => restored(String(id), '{}') ?? document([id!, null]);
+}
+
 /** `id`: `[type][bytes]`. */
 function withId(document: Buffer, id: Buffer): Buffer {
   const found = fieldOf(document, '_id'), [type, value] = [id[0]!, id.subarray(1)];

@@ -4,7 +4,8 @@ import type { Row, Shape } from '../../src/contract.js';
 import { Look, tableIn } from '../../src/source/look.js';
 import { documentsOfRows, rowsOfDocuments } from '../../src/values/columns.js';
 import { documentOfJson } from '../../src/values/extended-json-bytes.js';
-import { toExtendedJson } from '../../src/values/bson.js';
+import { encodeRows, toExtendedJson } from '../../src/values/bson.js';
+import { randomFrom } from '../random.js';
 import { natives } from '../../src/connectors/mongodb/natives.js';
 import { everyType, mixedIds, rareTypes } from '../pairs/documents.js';
 
@@ -23,7 +24,9 @@ function shapeFor(documents: readonly Uint8Array[], connector = 'postgres'): Sha
 /** The documents through rows and back, in hex, beside themselves. */
 function through(documents: readonly Uint8Array[], shape: Shape): { readonly back: readonly string[]; readonly were: readonly string[]; readonly rows: readonly Row[] } {
   const rows = documents.map(rowsOfDocuments(shape));
-  return { rows, back: rows.map((row) => hex(documentsOfRows(shape)(row))), were: documents.map(hex) };
+  const plain = !shape.columns.some(({ native }) => native === 'rest');
+  const encode = plain ? (row: Row) => encodeRows({ source: shape, target: shape, fidelity: [], existed: true, staged: false })([row])[0]! : documentsOfRows(shape);
+  return { rows, back: rows.map((row) => hex(encode(row))), were: documents.map(hex) };
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -123,5 +126,54 @@ test('of 1,500 fields the most frequent are columns', () => {
     expect(shape.columns.length).toBe(tableIn(connector, true).mostColumns);
     expect(shape.columns.map(({ name }) => name)).toContain('f1499');
     expect(back).toEqual(were);
+  }
+});
+
+test('documents that are like rows have the table’s key and no rest; one that is not like the others brings a rest, under the same key', () => {
+  const row = (id: number, ...more: readonly (readonly [string, unknown])[]) => serialized([['_id', id], ['id', id], ['name', id % 2 === 0 ? null : 'x'], ['at', new Date(id)], ...more]);
+  const alike = [1, 2, 3].map((id) => row(id)), shape = shapeFor(alike);
+  expect([columnsOf(shape), shape.key]).toEqual([['id int', 'name string', 'at date'], [0]]);
+  expect(through(alike, shape)).toMatchObject({ rows: [[1, 'x', '1970-01-01 00:00:00.001'], [2, null, '1970-01-01 00:00:00.002'], [3, 'x', '1970-01-01 00:00:00.003']], back: alike.map(hex) });
+  const others = [...alike, row(4, ['more', 1]), serialized([['_id', 5], ['id', 5], ['at', null]])], keyed = shapeFor(others), { rows, back, were } = through(others, keyed);
+  expect([columnsOf(keyed), keyed.key]).toEqual([['id int', 'name string', 'at date', 'more int', '_rest rest'], [0]]);
+  expect(rows[1]).toEqual([2, null, '1970-01-01 00:00:00.002', null, '{"v":1,"fields":{},"absent":["more"]}']);
+  expect(back).toEqual(were);
+  // MySQL's columns would not tell a date from a text of one.
+  expect(columnsOf(shapeFor(alike, 'mysql'))).toContain('_rest rest');
+  expect(() => rowsOfDocuments(shape)(others[3]!)).toThrow(/no row like the others/);
+});
+
+test('a key of several fields is found; an _id that only looks like one is kept', () => {
+  const pair = (a: number, b: string, id: unknown = new Map<string, unknown>([['a', a], ['b', b]])) => serialized([['_id', id], ['a', a], ['b', b], ['v', 1]]);
+  const documents = [pair(1, 'x'), pair(1, 'y')], shape = shapeFor(documents);
+  expect([columnsOf(shape), shape.key]).toEqual([['a int', 'b string', 'v int'], [0, 1]]);
+  expect(through(documents, shape).back).toEqual(documents.map(hex));
+  for (const odd of [pair(2, 'x', 5), pair(2, 'x', new Map<string, unknown>([['b', 'x'], ['a', 2]])), pair(2, 'x', new Map<string, unknown>([['a', 3], ['b', 'x']]))]) {
+    const with_ = shapeFor([...documents, odd]), { back, were } = through([...documents, odd], with_);
+    expect(columnsOf(with_)[0]).toBe('_id string id');
+    expect(back).toEqual(were);
+  }
+});
+
+test('any documents come back from rows to the byte, those that the look saw and others', () => {
+  const random = randomFrom(7);
+  const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
+  const scalars: readonly (() => unknown)[] = [
+    () => new Int32(Math.floor(random() * 10)), () => Long.fromNumber(Math.floor(random() * 1e15)), () => new Double(pick([0, -0, 1.5, NaN, 1e300, 7])), () => pick(['', 'a', '{', '[1]', 'true', '5', 'x\0y', '"q"']), () => null,
+    () => new Date(pick([0, 1, -1e14, 8.64e15])), () => random() < 0.5, () => Decimal128.fromString(pick(['1.10', '1.1', '-0', 'NaN', '1E+3', '5'])), () => new Binary(Buffer.from([1]), pick([0, 5])), () => new UUID(), () => new ObjectId(),
+  ];
+  const value = (depth: number): unknown => (depth > 3 || random() < 0.8 ? pick(scalars)() : random() < 0.5 ? [value(depth + 1), value(depth + 1)] : new Map([[pick(['$oid', 'a', '$bson', '']), value(depth + 1)]]));
+  for (let round = 0; round < 150; round++) {
+    const names = Array.from({ length: 4 }, () => pick(['a', 'b', 'A', '', '_rest', 'c d', '$x'])), kinds = new Map(names.map((name) => [name, pick(scalars)]));
+    const ids = pick<() => unknown>([() => new Int32(Math.floor(random() * 100)), () => new ObjectId(), () => pick(['s', '{', 5]), () => Long.fromNumber(5)]);
+    const make = (): Uint8Array => {
+      const id = ids(), fields = [...new Set(names)].filter(() => random() < 0.9).map((name) => [name, random() < 0.8 ? kinds.get(name)!() : value(0)] as const);
+      return serialized(pick([0, 1]) === 0 ? [['_id', id], ...fields] : [['_id', id], ['k', id], ...fields]);
+    };
+    const seen = Array.from({ length: 5 }, make), others = Array.from({ length: 5 }, make);
+    for (const connector of ['postgres', 'mysql', 'sqlite']) {
+      const shape = shapeFor(seen, connector), all = shape.columns.some(({ native }) => native === 'rest') ? [...seen, ...others] : seen, { back, were } = through(all, shape);
+      expect(back, JSON.stringify([connector, columnsOf(shape), all.map(toExtendedJson)])).toEqual(were);
+    }
   }
 });
