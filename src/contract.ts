@@ -69,6 +69,8 @@ export interface ColumnRule {
   readonly cast?: true;
   /** What does not fit a cast exactly is rounded, or cut. */
   readonly rounds?: true;
+  /** A cast takes only what is spelled as the new type spells it: different keys stay different. */
+  readonly spelled?: true;
   readonly mask?: Mask;
   /** Absent: `reject`. */
   readonly bad?: Exclude<OnBadValue, 'reject'>;

@@ -179,8 +179,9 @@ function castTo(column: Column, shape: Shape, spelling: string, { acceptLoss }: 
   if (!found) throw fail(`'${spelling}' (for ${name}) is no type that dsync knows of ${destination.engine}`, "name a type in the destination's own spelling; docs/types.md has them");
   const rounds = acceptLoss.includes(name) || acceptLoss.includes(`${shape.name}.${column.name}`), way = castBetween(column.type, found.type, rounds);
   if (!way && !masked) throw fail(`nothing converts ${name} (${column.native}) to ${found.native}`, 'cast it to a type of text, or mask it, or leave it out: --columns');
-  if (isKey && !masked && (rounds || !keepsApart(column, found.type.kind))) throw fail(`${name} is part of the key, and two keys of ${column.native} could become one ${found.native}`);
-  return { column: found, rule: { cast: true, ...(rounds && { rounds }) } };
+  const spelled = isKey && found.type.kind === 'uuid' && !keepsApart(column, 'uuid');
+  if (isKey && !masked && (rounds || !(spelled || keepsApart(column, found.type.kind)))) throw fail(`${name} is part of the key, and two keys of ${column.native} could become one ${found.native}`);
+  return { column: found, rule: { cast: true, ...(rounds && { rounds }), ...(spelled && { spelled }) } };
 }
 
 /** Different values stay different, or are bad. `1` and `01` are one number. */

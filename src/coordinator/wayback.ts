@@ -1,9 +1,12 @@
 import type { ChangeLog, Destination, Mapping, Position, Shape, Source } from '../contract.js';
 import { DsyncError } from '../errors.js';
+import { originOf } from '../source/ruled.js';
 import { literally } from '../source/selection.js';
+import { castBetween } from '../values/cast.js';
 import type { Ports, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource, openSourceOf } from './ends.js';
 import type { Run } from './run.js';
+import { withRules } from './rules.js';
 import { adaptAll, refuseLosses } from './tables.js';
 
 /** The run to leave behind, and its configuration as it is stored: the ends exchanged, the tables mapped back. */
@@ -28,18 +31,29 @@ export interface ReadyWayBack {
 export async function prepareWayBack(run: Run, ask: WayBackAsk, signal: AbortSignal): Promise<ReadyWayBack> {
   refuseMasked(run.mappings);
   const config = exchanged(run.config, ask), ports: Ports = { ...run, signal };
-  const source = await openSourceOf(config, openOptions(config, signal));
+  const opened = await openSourceOf(config, openOptions(config, signal));
   try {
     await using destination = await openDestination(config, ports);
+    const cast = castsBack(run.mappings, destination), source = withRules(opened, { ...config, cast }, destination, run.emit);
     const mappings = await mapBack(run.mappings, source, destination, signal);
     refuseLosses(mappings, ask.acceptLoss);
     await refuseFindings(source, destination, mappings, signal);
     const identities = { sourceIdentity: await source.identity(signal), destinationIdentity: await destination.identity(signal) };
-    return { leave: (noted, inner) => leave(run, ask, source, mappings, identities, noted, inner), close: async () => source[Symbol.asyncDispose]() };
+    return { leave: (noted, inner) => leave(run, { ...ask, storedConfig: { ...(ask.storedConfig as object), cast } }, source, mappings, identities, noted, inner), close: async () => opened[Symbol.asyncDispose]() };
   } catch (error) {
-    await source[Symbol.asyncDispose]();
+    await opened[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** What has gone to the new database as text, or as a number of another kind, becomes again what it was. */
+function castsBack(forward: readonly Mapping[], { typeOf }: Pick<Destination, 'typeOf'>): Readonly<Record<string, string>> {
+  return Object.fromEntries(forward.flatMap(({ source, target }) => source.columns.flatMap((column, i): readonly [string, string][] => {
+    const { type, native } = originOf(source, column), now = target.columns[i].type;
+    const hasChanged = now.kind === 'text' ? !['text', 'enum', 'set', 'document', 'document-id', 'any'].includes(type.kind) : now.kind === 'decimal' && type.kind === 'int';
+    const known = hasChanged ? typeOf?.(native) : undefined;
+    return known && castBetween(now, known.type) ? [[`${target.namespace}.${target.columns[i].name}`, native]] : [];
+  })));
 }
 
 /** What was masked would come back in the place of what it stands for. */

@@ -2,6 +2,7 @@ import type { Batch, Change, ChangeLog, Column, ColumnObjects, FollowJob, LogCha
 import { DsyncError } from '../errors.js';
 import { fieldsRewriter } from '../values/bson-fields.js';
 import { BadValue, castBetween, castOfAny, type Convert } from '../values/cast.js';
+import { spellAny } from '../values/normal.js';
 import { maskerOf } from '../values/mask.js';
 import { isOfType } from '../values/misfits.js';
 import { forgetting } from '../values/rest.js';
@@ -132,9 +133,17 @@ function wayOf(column: Column, shape: Shape, key: string | undefined): Way {
 function wayOfCast({ type, rule, name }: Column, shape: Shape): Convert {
   const from = shape.origin!.find((column) => column.name === name)!.type, cast = castBetween(from, type, rule!.rounds);
   if (!cast) throw new DsyncError('internal', `${shape.namespace}.${name} can't be cast`, { namespace: shape.namespace });
-  if (shape.engine !== 'sqlite') return cast.convert;
+  const convert = rule!.spelled ? asSpelled(cast.convert) : cast.convert;
+  if (shape.engine !== 'sqlite') return convert;
   const isOwn = isOfType(from), other = castOfAny(type, rule!.rounds);
-  return (value) => (isOwn(value) ? cast.convert(value) : other(value));
+  return (value) => (isOwn(value) ? convert(value) : other(value));
+}
+
+function asSpelled(convert: Convert): Convert {
+  return (value) => {
+    const made = convert(value);
+    return made === value || made instanceof BadValue ? made : new BadValue(`'${spellAny(value)}' is a key that is spelled '${spellAny(made!)}'`);
+  };
 }
 
 /** Counts what became NULL until it is told. */

@@ -111,12 +111,15 @@ function toDecimal(from: LogicalType, { precision, scale = 0 }: Of<'decimal'>, r
     if (special !== undefined) return special;
     const number = read(value);
     if (!number) return bad(value, 'a number');
-    if (precision === undefined) return spelledNumber(number);
+    if (precision === undefined) return typeof value === 'string' && plainDecimal.test(value) ? value : spelledNumber(number);
     const fitted = number.fraction.length <= scale ? number : rounds ? roundedTo(number, scale) : undefined;
     if (!fitted) return bad(value, `a number of at most ${scale} decimals`);
     return fitted.whole.length <= precision - scale ? spelledNumber(fitted) : bad(value, `a number of at most ${precision - scale} digits before the point`);
   };
 }
+
+/** As a decimal of any number of digits is spelled: zeros at the end are digits, too. */
+const plainDecimal = /^(?!-[0.]+$)-?(0|[1-9]\d*)(\.\d+)?$/;
 
 function specialOf(value: Exclude<Value, null>): string | undefined {
   const text = spellAny(value);

@@ -61,6 +61,7 @@ describe('rules', () => {
     const words: Shape = { ...users, columns: [column('id', 'varchar(20)', { kind: 'text', maxLength: 20 }, false)] };
     expect(() => ruled({ cast: { 'users.id': 'integer' } }, words)).toThrow(/two keys of varchar\(20\) could become one integer/);
     expect(columnOf(ruled({ cast: { 'users.id': 'bytea' } }, words), 'id').native).toBe('bytea');
+    expect(columnOf(ruled({ cast: { 'users.id': 'uuid' } }, words), 'id').rule).toEqual({ cast: true, spelled: true });
     expect(columnOf(ruled({ cast: { 'users.id': 'bigint' }, mask: { 'users.id': 'hash' }, maskKey: 'k' }), 'id').native).toBe('bigint');
   });
 

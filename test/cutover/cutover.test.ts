@@ -97,6 +97,28 @@ describeWith(['postgres18', 'mariadb'], 'A way back of tables whose names are pa
   });
 });
 
+describeWith(['postgres18', 'mariadb'], 'A way back of types that the new database has not', () => {
+  it('makes of its texts what they were', async () => {
+    await using shop = await Shop.open('postgres18', 'mariadb');
+    await shop.source.query('CREATE TABLE odd (id uuid PRIMARY KEY, j jsonb, tags text[], n numeric, at interval, ok boolean)');
+    await shop.source.query(`INSERT INTO odd VALUES ('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{"a": 1}', '{x}', 1.50, '1 day', true), ('b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', NULL, NULL, NULL, NULL, NULL)`);
+    const running = await shop.program.live();
+    const { by, report, stderr } = await shop.program.cutover('--fence', '--reverse', '--timeout', '60s');
+    expect(by, stderr).toBe(0);
+    await running.ended;
+    // A key that the old database would take for another one.
+    await shop.destination.query(`INSERT INTO odd (id) VALUES ('A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11')`);
+    await shop.destination.query(`UPDATE odd SET j = '{"a": [2.50, null]}', tags = '{"y z",NULL}', n = '-0.010', at = '02:03:04.5', ok = 0 WHERE n IS NOT NULL`);
+    await shop.destination.query(`INSERT INTO odd VALUES ('c0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'null', '{}', '7', NULL, 1)`);
+    await shop.destination.query(`DELETE FROM odd WHERE id = 'b0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'`);
+    const back = shop.program.run('resume', report.wayBack!.run), rows = () => shop.source.query('SELECT left(id::text, 1) AS id, j, tags, n, at, ok FROM odd ORDER BY id');
+    const goal = [{ id: 'a', j: '{"a": [2.50, null]}', tags: '{"y z",NULL}', n: '-0.010', at: '02:03:04.5', ok: 'f' }, { id: 'c', j: 'null', tags: '{}', n: '7', at: null, ok: 't' }];
+    await expect.poll(rows, { timeout: 30_000 }).toEqual(goal);
+    back.kill('SIGINT');
+    expect(await back.ended).toMatchObject({ by: 130, stderr: expect.stringContaining('is a key that is spelled') as string });
+  });
+});
+
 describeWith('postgres18', 'A cutover', () => {
   it('without a fence waits until no write comes, and says that it only saw so', async () => {
     await using shop = await Shop.open('postgres18', 'postgres18');
