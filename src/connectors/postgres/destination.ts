@@ -1,4 +1,4 @@
-import type { Destination, Mapping, OpenOptions } from '../../contract.js';
+import type { Destination, Mapping, OpenOptions, PlannedObject } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
 import { alter } from './alter.js';
 import { apply } from './apply.js';
