@@ -61,6 +61,8 @@ describe('views of SQLite', () => {
     await source.execute('CREATE TABLE t (id integer PRIMARY KEY, n integer, r real, x text)', "INSERT INTO t VALUES (1, 5, 1.0, '5')", "CREATE VIEW v AS SELECT n AS a, r AS b FROM t UNION ALL SELECT '12', 3 FROM t UNION ALL SELECT x'00ff', NULL FROM t");
     const outcome = await syncJson(source.url, destination.url, '--views', 'as-tables');
     expect(outcome, outcome.stderr).toMatchObject({ status: 0, report: { status: 'done' } });
-    expect((await destination.read('v', [column('a'), column('b')])).map((cells) => cells.join(' ')).sort()).toEqual((await source.read('v', [column('a'), column('b')])).map((cells) => cells.join(' ')).sort());
+    for (const end of [source, destination]) await end.execute('CREATE VIEW typed AS SELECT typeof(a) AS k, hex(a) AS h, typeof(b) AS l, hex(b) AS g FROM v');
+    const typed = async (end: typeof source) => (await end.read('typed', ['k', 'h', 'l', 'g'].map(column))).map((cells) => cells.join(' ')).sort();
+    expect(await typed(destination)).toEqual(await typed(source));
   });
 });

@@ -24,7 +24,7 @@ import { write } from './write.js';
 export async function openDestination(login: Login, options: OpenOptions): Promise<Destination> {
   const sessions = new Pool(options.connections, (signal) => Session.open(login, 'destination', signal));
   const { version, versionNumber, defaultSchema = 'public', serverEncoding } = await sessions.use(options.signal, async (session) => session);
-  const holds = new Map<string, Hold>();
+  const holds = new Map<string, Hold>(), troubled = new WeakSet<Mapping>();
   const holdOf = (run: string): Hold => {
     const hold = holds.get(run);
     if (!hold) throw new DsyncError('internal', `run ${run} was not begun in this process`);
@@ -59,7 +59,7 @@ export async function openDestination(login: Login, options: OpenOptions): Promi
     begin: async (run, signal) => void holds.set(run, await use(signal, (session) => begin(session, run, signal))),
     progress: (run, signal) => use(signal, (session) => progressOf(session, run, signal)),
     prepare: (run, mapping, preparing, signal) => use(signal, (session) => prepare(session, holdOf(run), mapping, preparing, signal)),
-    write: (run, batch, mapping, writing, signal) => use(signal, (session) => write(session, holdOf(run), batch, mapping, writing, signal)),
+    write: (run, batch, mapping, writing, signal) => use(signal, (session) => write(session, holdOf(run), batch, mapping, writing, troubled, signal)),
     taskDone: (run, barrier, signal) => use(signal, (session) => noteDone(session, holdOf(run), barrier, signal)),
     finish: (run, mapping, { keepRows }, signal) => use(signal, (session) => finish(session, holdOf(run), mapping, keepRows, signal)),
     mend: (run, mapping, changes, signal) => use(signal, async (session) => ({ rejected: await mend(session, holdOf(run), mapping, changes, signal) })),

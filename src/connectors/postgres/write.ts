@@ -24,12 +24,19 @@ export interface Way {
 const binaryHead = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const binaryEnd = Buffer.from([0xff, 0xff]);
 
-/** One transaction: the run is still ours, the progress row, the rows. A batch that is there already is left as it is. */
-export async function write(session: Session, hold: Hold, batch: Batch, mapping: Mapping, options: WriteOptions, signal: AbortSignal): Promise<{ readonly written: number; readonly rejected: readonly Rejected[] }> {
+/** Where a table has shown bad rows, its batches go in by so many pieces: only those with a bad row are sent again. */
+const troubledPieces = 16;
+
+/**
+ * One transaction: the run is still ours, the progress row, the rows. A batch that is there already is left as it is.
+ * `troubled`: tables that have shown bad rows.
+ */
+export async function write(session: Session, hold: Hold, batch: Batch, mapping: Mapping, options: WriteOptions, troubled: WeakSet<Mapping>, signal: AbortSignal): Promise<{ readonly written: number; readonly rejected: readonly Rejected[] }> {
   const bytes = bytesOf(batch, mapping);
   const way = await wayOf(session, hold, mapping, options.overwrite, batch.rows.format === 'pg-binary', signal);
-  const outcome = await writeWhole(session, hold, batch, way, bytes, signal)
-    ?? await held(session, hold, signal, () => writeInPieces(session, hold, batch, way, bytes, signal));
+  const outcome = (troubled.has(mapping) ? undefined : await writeWhole(session, hold, batch, way, bytes, signal))
+    ?? await held(session, hold, signal, () => writeInPieces(session, hold, batch, way, bytes, signal)).catch(standing(session, hold, batch, signal));
+  if (outcome.rejected.length > 0) troubled.add(mapping);
   return { written: outcome.rows, rejected: rejectedRows(outcome, batch, mapping, bytes) };
 }
 
@@ -54,29 +61,41 @@ async function writeWhole(session: Session, hold: Hold, batch: Batch, way: Way, 
   }
 }
 
+/** An earlier try has written it. */
+function standing(session: Session, hold: Hold, batch: Batch, signal: AbortSignal): (error: unknown) => Promise<Outcome> {
+  return async (error) => {
+    const { code, schema } = serverError(error) ?? {}, known = code === '23505' && schema === '_dsync' ? await outcomeOf(session, hold, batch, signal) : undefined;
+    if (!known) throw error;
+    return known;
+  };
+}
+
 async function writeInPieces(session: Session, hold: Hold, batch: Batch, way: Way, bytes: Uint8Array, signal: AbortSignal): Promise<Outcome> {
   await session.query(noteBatch(hold, batch), signal);
-  const outcome = await place(session, way, bytes, signal);
+  const outcome = await place(session, way, bytes, signal, troubledPieces);
   await noteRejected(session, hold, batch, outcome, signal);
   return outcome;
 }
 
 /**
- * The slow way around rows that the table can't hold, inside a transaction: pieces grow while they go in, and shrink
- * around the line that the server names, so that a row is sent a few times however many are bad.
+ * The slow way around rows that the table can't hold, inside a transaction: `pieces` at first, which shrink around the line
+ * that the server names, and are as long then as the way between two bad rows, so that a row is sent a few times however many are bad.
  */
-export async function place(session: Session, way: Way, bytes: Uint8Array, signal: AbortSignal): Promise<Outcome> {
+export async function place(session: Session, way: Way, bytes: Uint8Array, signal: AbortSignal, pieces = 1): Promise<Outcome> {
   const starts = [...lineStarts(bytes), bytes.length], count = starts.length - 1;
   const rejected: [number, string][] = [];
   await session.query('SET CONSTRAINTS ALL IMMEDIATE', signal);
-  for (let at = 0, size = count; at < count;) {
-    const end = Math.min(count, at + size), failure = await placePiece(session, way, bytes.subarray(starts[at], starts[end]), signal);
+  const most = Math.ceil(count / pieces);
+  for (let at = 0, size = most, badIsNext = false; at < count;) {
+    const end = Math.min(count, at + size), failure = await placePiece(session, way, bytes.subarray(starts[at], starts[end]), end - at, signal);
     if (failure && end - at > 1) {
       size = sizeBefore(failure.line, end - at);
+      badIsNext = size === (failure.line ?? 0) - 1;
       continue;
     }
     if (failure) rejected.push([at, failure.reason]);
-    else size *= 2;
+    size = badIsNext ? 1 : Math.max(1, Math.min(most, 2 * (failure ? at - (rejected.at(-2)?.[0] ?? -1) - 1 : size)));
+    badIsNext = false;
     at = end;
   }
   return { rows: count - rejected.length, rejected };
@@ -88,9 +107,10 @@ function sizeBefore(line: number | undefined, size: number): number {
 }
 
 /** Undefined if it went in; else nothing of it did. `line`, from 1, is the row that the server names, if it names one. */
-async function placePiece(session: Session, way: Way, bytes: Uint8Array, signal: AbortSignal): Promise<{ readonly line?: number; readonly reason: string } | undefined> {
+async function placePiece(session: Session, way: Way, bytes: Uint8Array, count: number, signal: AbortSignal): Promise<{ readonly line?: number; readonly reason: string } | undefined> {
   try {
-    await session.run(new CopyIn({ sql: `SAVEPOINT piece; ${way.copy}`, chunks: [bytes] }), signal);
+    const rows = await session.run(new CopyIn({ sql: `SAVEPOINT piece; ${way.copy}`, chunks: [bytes] }), signal);
+    if (rows !== count) throw miscounted({ count, namespace: way.table }, rows ?? 0);
     await session.query(`${way.upsert ? `${way.upsert}; ${way.clear}; ` : ''}RELEASE SAVEPOINT piece`, signal);
     return undefined;
   } catch (error) {
@@ -156,6 +176,6 @@ export function rejectedRows({ rejected }: Outcome, { rows, namespace }: Batch, 
   return rejected.map(([index, reason]) => ({ namespace, reason, row: rows.format === 'values' ? rows.rows[index] : decoded(index) }));
 }
 
-function miscounted({ count, namespace, task }: Batch, rows: number): DsyncError {
+function miscounted({ count, namespace, task }: Pick<Batch, 'count' | 'namespace'> & { readonly task?: string }, rows: number): DsyncError {
   return new DsyncError('internal', `of ${count} rows sent the destination took ${rows}: a trigger, a rule or a policy of the table drops rows`, { namespace, task });
 }
