@@ -1,6 +1,7 @@
 import { BSON, BSONRegExp, BSONSymbol, Binary, Code, Decimal128, Double, Int32, Long, MaxKey, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
 import { DsyncError } from '../../errors.js';
 import { toExtendedJson } from '../../values/bson.js';
+import { isObject, parseJson, type Json } from '../../values/extended-json-bytes.js';
 
 /**
  * A document whose fields keep their order and their duplicates, which a JavaScript object does not. The driver takes
@@ -30,73 +31,13 @@ export function exact(document: object): string {
 
 /** Extended JSON, canonical or relaxed, as values of the driver: documents are `Fields`. Fails with `data`. */
 export function parseExtendedJson(text: string): unknown {
-  const reader = { text, at: 0 };
-  const value = readValue(reader);
-  skipSpace(reader);
-  if (reader.at < text.length) throw unreadable(reader, 'the end');
-  return value;
+  return valueOf(parseJson(text));
 }
 
-interface Reader { readonly text: string; at: number }
-
-function readValue(reader: Reader): unknown {
-  skipSpace(reader);
-  switch (reader.text[reader.at]) {
-    case '{': return meant(readObject(reader), reader);
-    case '[': return readArray(reader);
-    case '"': return readString(reader);
-    default: return readWord(reader);
-  }
-}
-
-function readObject(reader: Reader): (readonly [string, unknown])[] {
-  const fields: (readonly [string, unknown])[] = [];
-  reader.at++;
-  if (taken(reader, '}')) return fields;
-  for (;;) {
-    skipSpace(reader);
-    if (reader.text[reader.at] !== '"') throw unreadable(reader, 'a name in quotes');
-    const name = readString(reader);
-    if (!taken(reader, ':')) throw unreadable(reader, "':'");
-    fields.push([name, readValue(reader)]);
-    if (taken(reader, '}')) return fields;
-    if (!taken(reader, ',')) throw unreadable(reader, "',' or '}'");
-  }
-}
-
-function readArray(reader: Reader): unknown[] {
-  const values: unknown[] = [];
-  reader.at++;
-  if (taken(reader, ']')) return values;
-  for (;;) {
-    values.push(readValue(reader));
-    if (taken(reader, ']')) return values;
-    if (!taken(reader, ',')) throw unreadable(reader, "',' or ']'");
-  }
-}
-
-const stringPattern = /"(?:[^"\\]|\\.)*"/sy;
-const wordPattern = /true|false|null|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-
-function readString(reader: Reader): string {
-  const [token] = match(reader, stringPattern) ?? [];
-  if (token === undefined) throw unreadable(reader, 'the end of a string');
-  try {
-    return JSON.parse(token) as string;
-  } catch {
-    throw unreadable(reader, 'a string before this place');
-  }
-}
-
-function readWord(reader: Reader): unknown {
-  const [token] = match(reader, wordPattern) ?? [];
-  switch (token) {
-    case undefined: throw unreadable(reader, 'a value');
-    case 'true': return true;
-    case 'false': return false;
-    case 'null': return null;
-    default: return numberOf(token);
-  }
+function valueOf(json: Json): unknown {
+  if (json === null || typeof json !== 'object') return json;
+  if ('digits' in json) return numberOf(json.digits);
+  return isObject(json) ? meant(json.members.map(([name, value]) => [name, valueOf(value)] as const)) : (json as readonly Json[]).map(valueOf);
 }
 
 /** Relaxed Extended JSON: the smallest type that holds it. */
@@ -107,40 +48,18 @@ function numberOf(token: string): Int32 | Long | Double {
   return BigInt.asIntN(64, whole) === whole ? Long.fromBigInt(whole) : new Double(Number(token));
 }
 
-function match(reader: Reader, pattern: RegExp): RegExpExecArray | null {
-  pattern.lastIndex = reader.at;
-  const found = pattern.exec(reader.text);
-  if (found) reader.at = pattern.lastIndex;
-  return found;
-}
-
-function taken(reader: Reader, sign: string): boolean {
-  skipSpace(reader);
-  if (reader.text[reader.at] !== sign) return false;
-  reader.at++;
-  return true;
-}
-
-function skipSpace(reader: Reader): void {
-  while (' \t\r\n'.includes(reader.text[reader.at] ?? 'x')) reader.at++;
-}
-
-function unreadable(reader: Reader, expected: string): DsyncError {
-  return new DsyncError('data', `not Extended JSON: expected ${expected} at character ${reader.at + 1} of ${reader.text.slice(0, 200)}`);
-}
-
 /** An object as what it stands for: a wrapper such as `{"$oid": …}` is its value. Operators of filters are documents. */
-function meant(fields: (readonly [string, unknown])[], reader: Reader): unknown {
+function meant(fields: readonly (readonly [string, unknown])[]): unknown {
   const [first, second] = fields;
   if (!first?.[0].startsWith('$') || fields.length > 2) return new Fields(fields);
-  const value = second ? pairOf(first, second) : single(first[0], first[1], reader);
+  const value = second ? pairOf(first, second) : single(first[0], first[1]);
   return value === undefined ? new Fields(fields) : value;
 }
 
 /** Undefined for what is no wrapper. */
-function single(name: string, value: unknown, reader: Reader): unknown {
+function single(name: string, value: unknown): unknown {
   const text = () => {
-    if (typeof value !== 'string') throw unreadable(reader, `text for ${name} before this place`);
+    if (typeof value !== 'string') throw new DsyncError('data', `not Extended JSON: expected text for ${name}`);
     return value;
   };
   try {
@@ -163,7 +82,7 @@ function single(name: string, value: unknown, reader: Reader): unknown {
     }
   } catch (error) {
     if (error instanceof DsyncError) throw error;
-    throw unreadable(reader, `a value for ${name} before this place`);
+    throw new DsyncError('data', `not Extended JSON: expected a value for ${name}`);
   }
 }
 
