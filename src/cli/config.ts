@@ -15,9 +15,6 @@ export interface Given {
   readonly fromFile?: readonly SettingName[];
 }
 
-/** Settings that say how dsync itself works, not what it copies. */
-export const ownSettings = ['state', 'logLevel', 'logFile', 'json'] as const satisfies readonly SettingName[];
-
 /** Flags over the file. Fails with `usage`, naming each wrong flag, or each wrong line of the file. */
 export function settingsOf(given: Given, folder: string): Settings {
   const file = settingsOfFile(given.flags.config as string | undefined, folder);

@@ -3,10 +3,11 @@ import { exitStatus, DsyncError } from '../errors.js';
 import type { Outcome, Store } from './perform.js';
 import { runText } from './report.js';
 
-export async function runOutcome(report: RunReport, { folder }: Store): Promise<Outcome> {
+/** `store`: where the run is remembered, if it is. */
+export async function runOutcome(report: RunReport, store?: Store): Promise<Outcome> {
   const { formatVerification } = await import('../verifier/report.js');
   const verification = report.verification ? formatVerification(report.verification).replace(/^(?=.)/gm, '  ') : '';
-  return { exitStatus: report.exitStatus, document: report, text: runText(report, verification && `${verification}\n`, folder) };
+  return { exitStatus: report.exitStatus, document: report, text: runText(report, verification && `${verification}\n`, store?.folder) };
 }
 
 /** What a command exits with that only looked: that of the first finding that would keep a sync from starting. */

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import type { Emit, StateStore } from '../contract.js';
-import type { Ports } from '../coordinator/config.js';
+import type { Onlooker, Ports } from '../coordinator/config.js';
 import { DsyncError } from '../errors.js';
 import { toJson } from '../state/json.js';
 import type { Actions } from './actions.js';
@@ -34,6 +34,8 @@ export interface Session {
   readonly actions: () => Promise<Actions>;
   /** These URLs' passwords are never printed from now on. */
   readonly hide: (...urls: readonly string[]) => void;
+  /** For what remembers nothing: no state is opened. */
+  readonly onlooker: (flow: string) => Onlooker;
   readonly ports: (flow: string, config: StoredConfig) => Promise<Ports & { readonly store: Store }>;
 }
 
@@ -96,6 +98,7 @@ async function workWith(around: Surroundings, given: Given, work: Work, { voice,
   return work({
     settings, around, signal: stopping.signal, emit, store, actions: around.actions,
     hide: (...urls) => voice.hide(...urls),
+    onlooker: (flow) => ({ emit, signal: stopping.signal, flow }),
     async ports(flow, config) {
       memory.config = config;
       const state = await store();

@@ -7,7 +7,7 @@ import type { RunState } from '../contract.js';
 import { bytes, count, counted, duration, table } from './text.js';
 
 /** The closing report of sync, resume and verify, for people. */
-export function runText(report: RunReport, verification: string, folder: string): string {
+export function runText(report: RunReport, verification: string, folder: string | undefined): string {
   return [
     `${headline(report)}\n`,
     `  ${report.source} → ${report.destination}\n`,

@@ -58,14 +58,19 @@ export interface RunConfig {
 export type OnDdl = 'stop' | 'apply' | 'ignore';
 
 /** What a command is given besides its configuration. */
-export interface Ports {
+export interface Ports extends Onlooker {
   readonly store: StateStore;
+  readonly newRunId: () => string;
+  /** The configuration as it may be stored. */
+  readonly storedConfig: unknown;
+}
+
+/** What is enough for a command that remembers nothing. */
+export interface Onlooker {
   readonly emit: Emit;
   readonly signal: AbortSignal;
-  readonly newRunId: () => string;
-  /** Identifies the flow (source, destination, selection, filters) and the configuration as it may be stored. */
+  /** Identifies source, destination, selection and filters. */
   readonly flow: string;
-  readonly storedConfig: unknown;
 }
 
 export interface Agreed {

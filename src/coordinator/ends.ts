@@ -5,7 +5,7 @@ import { retrying, withRetry } from '../destination/retry.js';
 import { DsyncError } from '../errors.js';
 import { whole } from '../source/ruled.js';
 import { literally } from '../source/selection.js';
-import type { Ports, RunConfig } from './config.js';
+import type { Onlooker, RunConfig } from './config.js';
 import { targetsOf } from './route.js';
 
 const megabyte = 1 << 20;
@@ -67,7 +67,7 @@ function refuseColumns(from: string | undefined, to: string | undefined): void {
 }
 
 /** The destination, its calls retried and no faster than the rate limit. */
-export async function openDestination(config: RunConfig, ports: Ports): Promise<Destination> {
+export async function openDestination(config: RunConfig, ports: Onlooker): Promise<Destination> {
   const connector = await connectorFor(config.destination);
   if (!connector.openDestination) throw new DsyncError('usage', `${connector.name} can't be a destination`);
   const bare = await connector.openDestination(config.destination, openOptions(config, ports.signal));
@@ -81,7 +81,7 @@ export async function isReadable(url: string): Promise<boolean> {
 }
 
 /** A lost source, opened again: waits for its server to come back. */
-export function reopenSource(config: RunConfig, ports: Ports, known: readonly Shape[]): Promise<Source> {
+export function reopenSource(config: RunConfig, ports: Onlooker, known: readonly Shape[]): Promise<Source> {
   const open = () => openSourceOf(config, openOptions(config, ports.signal), known).catch((error: unknown) => {
     if (error instanceof DsyncError && error.code === 'unreachable') throw new DsyncError('source-lost', error.message, { cause: error.cause, remedy: error.remedy });
     throw error;
@@ -90,7 +90,7 @@ export function reopenSource(config: RunConfig, ports: Ports, known: readonly Sh
 }
 
 /** A fresh look at the destination, for comparing; it closes its own connections. Fails with `connection-lost` where it can't be reached now. */
-export async function lookAtDestination(config: RunConfig, ports: Ports, shapes: Parameters<Source['snapshot']>[0]): Promise<Snapshot> {
+export async function lookAtDestination(config: RunConfig, ports: Onlooker, shapes: Parameters<Source['snapshot']>[0]): Promise<Snapshot> {
   try {
     return await readerOf(config, ports, shapes);
   } catch (error) {
@@ -99,7 +99,7 @@ export async function lookAtDestination(config: RunConfig, ports: Ports, shapes:
   }
 }
 
-async function readerOf(config: RunConfig, ports: Ports, shapes: Parameters<Source['snapshot']>[0]): Promise<Snapshot> {
+async function readerOf(config: RunConfig, ports: Onlooker, shapes: Parameters<Source['snapshot']>[0]): Promise<Snapshot> {
   const reader = await openSource(config.destination, openOptions(config, ports.signal));
   try {
     const snapshot = await reader.snapshot(shapes, ports.signal);

@@ -1,7 +1,7 @@
 import type { Finding } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { originOf } from '../source/ruled.js';
-import type { EndFinding, PlannedNamespace, PlanReport, Ports, RunConfig } from './config.js';
+import type { EndFinding, PlannedNamespace, PlanReport, Onlooker, RunConfig } from './config.js';
 import { openDestination, openOptions, openSourceOf } from './ends.js';
 import { liveFindings } from './forecast.js';
 import { filtersOf } from './route.js';
@@ -12,7 +12,7 @@ import { adaptTables } from './schema.js';
 import { agreedOf, agreementOf } from './tables.js';
 
 /** All that a sync would do, read from both ends; changes nothing. Losses are listed, not refused. */
-export async function plan(config: RunConfig, ports: Ports): Promise<PlanReport> {
+export async function plan(config: RunConfig, ports: Onlooker): Promise<PlanReport> {
   return withEnds(config, ports, async (source, destination) => {
     const { signal } = ports;
     const shapes = await selectedShapes(config, source, signal);
@@ -38,7 +38,7 @@ export async function plan(config: RunConfig, ports: Ports): Promise<PlanReport>
 }
 
 /** What keeps a sync from starting, or will surprise: each finding with the statement that mends it. Nothing is changed. */
-export async function doctor(config: Omit<RunConfig, 'destination'> & { readonly destination?: string }, ports: Ports): Promise<readonly EndFinding[]> {
+export async function doctor(config: Omit<RunConfig, 'destination'> & { readonly destination?: string }, ports: Onlooker): Promise<readonly EndFinding[]> {
   const findings: EndFinding[] = [];
   const tell = (end: EndFinding['end'], more: readonly Finding[]) => findings.push(...more.map((finding) => ({ end, finding })));
   const guarded = async <T>(end: EndFinding['end'], action: () => Promise<T>): Promise<T | undefined> => {

@@ -10,7 +10,7 @@ import { spellAny } from '../values/normal.js';
 import { decodeRows } from '../values/bson.js';
 import { scratchName } from '../values/scratch-name.js';
 import { hashers, type RowHasher } from '../verifier/rows.js';
-import type { Ports, RunConfig } from './config.js';
+import type { Onlooker, RunConfig } from './config.js';
 import { openDestination, openOptions, openSource } from './ends.js';
 import { filtersOf, targetsOf } from './route.js';
 import { settled } from './rules.js';
@@ -59,7 +59,7 @@ const roundRows = 5000, roundBytes = 4 << 20;
 const dividedAtOnce = 500;
 
 /** Sends extreme values and `sample` real rows of each table through a table of the destination's own making, and compares what comes back. */
-export async function roundtrip(config: RunConfig, ports: Ports, sample: number): Promise<RoundtripReport> {
+export async function roundtrip(config: RunConfig, ports: Onlooker, sample: number): Promise<RoundtripReport> {
   const connector = await connectorFor(config.destination), name = scratchName('types'), { signal } = ports;
   if (!connector.openScratch) throw new DsyncError('usage', `${connector.name}: can't be read again, so nothing can be tried there`);
   return withEnds(config, ports, async (source, destination) => {

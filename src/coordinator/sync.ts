@@ -1,7 +1,7 @@
 import type { Destination, Finding, Mapping, Phase, RunState, Shape, Source } from '../contract.js';
 import { DsyncError, messageOf } from '../errors.js';
 import { Apart } from './apart.js';
-import type { Ports, RunConfig, RunReport } from './config.js';
+import type { Onlooker, Ports, RunConfig, RunReport } from './config.js';
 import { adoptFrom, fromPosition, refuseToBegin } from './changes.js';
 import { isSameSource } from './continuity.js';
 import { doneCutover, giveUp, type CutoverReport } from './cutover.js';
@@ -119,7 +119,7 @@ export async function selectedShapes(config: Pick<RunConfig, 'namespaces' | 'exc
 }
 
 /** Opens both ends for an action and closes them after it, whatever happens. `known`: shapes that the run has already. */
-export async function withEnds<T>(config: RunConfig, ports: Ports, action: (source: Source, destination: Destination) => Promise<T>, known?: readonly Shape[]): Promise<T> {
+export async function withEnds<T>(config: RunConfig, ports: Onlooker, action: (source: Source, destination: Destination) => Promise<T>, known?: readonly Shape[]): Promise<T> {
   const source = await openSourceOf(config, openOptions(config, ports.signal), known);
   try {
     await using destination = await openDestination(config, ports);

@@ -1,7 +1,7 @@
 import type { Mapping, NamespaceVerification, Source } from '../contract.js';
 import { DsyncError } from '../errors.js';
 import { verify } from '../verifier/verify.js';
-import type { Ports, RunConfig, RunReport } from './config.js';
+import type { Onlooker, RunConfig, RunReport } from './config.js';
 import { isReadable, lookAtDestination } from './ends.js';
 import { filtersOf, placesOf } from './route.js';
 import { refuseRuledFilter } from './rules.js';
@@ -10,10 +10,10 @@ import { adaptAll } from './tables.js';
 import { tallying } from './tally.js';
 
 /** Compares two databases, whoever filled the second one; changes nothing. */
-export async function verifyOnly(config: RunConfig, ports: Ports): Promise<RunReport> {
+export async function verifyOnly(config: RunConfig, ports: Onlooker): Promise<RunReport> {
   if (!(await isReadable(config.destination))) throw new DsyncError('usage', 'this destination keeps nothing that could be compared');
   const tally = tallying(ports.emit);
-  const inner: Ports = { ...ports, emit: tally.emit };
+  const inner: Onlooker = { ...ports, emit: tally.emit };
   return withEnds(config, inner, async (source, destination) => {
     const { signal } = ports;
     tally.emit({ kind: 'phase', phase: 'check' });
@@ -38,7 +38,7 @@ export async function verifyOnly(config: RunConfig, ports: Ports): Promise<RunRe
   });
 }
 
-async function compare(config: RunConfig, ports: Ports, source: Source, mappings: readonly Mapping[], where: (namespace: string) => string | undefined): Promise<void> {
+async function compare(config: RunConfig, ports: Onlooker, source: Source, mappings: readonly Mapping[], where: (namespace: string) => string | undefined): Promise<void> {
   await using snapshot = await source.snapshot(mappings.map((mapping) => mapping.source), ports.signal);
   ports.emit({ kind: 'moment', moment: snapshot.moment, number: 0 });
   await verify({

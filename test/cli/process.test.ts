@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { built } from '../state/child.js';
@@ -52,6 +52,13 @@ describe('the real thing', () => {
     expect((await dsync(['verify', 'generator:?rows=1000&namespaces=2', 'sqlite:copy.db'], { folder }).ended).status).toBe(0);
     const other = await dsync(['verify', 'generator:?rows=1001&namespaces=2', 'sqlite:copy.db', '--json'], { folder }).ended;
     expect([other.status, JSON.parse(other.stdout)]).toEqual([4, expect.objectContaining({ status: 'different' })]);
+  });
+
+  test.each([['plan', 'null:'], ['doctor', 'null:'], ['verify', 'sqlite:copy.db']])('remembers nothing of a %s', async (command, destination) => {
+    const folder = freshFolder();
+    writeFileSync(join(folder, 'copy.db'), '');
+    expect(await dsync([command, 'generator:?rows=10', destination], { folder }).ended).toMatchObject({ status: command === 'verify' ? 4 : 0 });
+    expect(readdirSync(folder)).toEqual(['copy.db']);
   });
 
   test('refuses a destination that holds rows, with 5 and the ways on', async () => {

@@ -1,12 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import type { NamespaceVerification, VerifyWith } from '../../src/contract.js';
 import { connectorFor } from '../../src/connectors/index.js';
 import type { RunConfig } from '../../src/coordinator/config.js';
 import { verifyOnly } from '../../src/coordinator/verify.js';
-import { openStore } from '../../src/state/store.js';
 import { formsOf } from '../../src/verifier/forms.js';
 import { dsync, syncJson } from './command.js';
 import { openEnd, type End, type EndName } from './ends/index.js';
@@ -15,14 +11,9 @@ import { relayFrom, type Relay } from './relay.js';
 import { describePair } from './skip.js';
 import { tableFor, type Family, type FixtureColumn, type FixtureTable } from './table.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'dsync-digests-'));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-let made = 0;
-
 async function verified(source: string, destination: string, verifyWith: VerifyWith): Promise<readonly NamespaceVerification[]> {
-  await using store = openStore(join(folder, `state${made++}`));
   const config: RunConfig = { source, destination, namespaces: [], exclude: [], where: {}, existing: 'refuse', acceptLoss: [], concurrency: 1, memoryBytes: 1 << 26, verify: true, verifyWith, live: false, onDdl: 'stop', schema: 'create', views: 'definition' };
-  const report = await verifyOnly(config, { store, emit: () => {}, signal: new AbortController().signal, newRunId: () => 'r', flow: 'f', storedConfig: {} });
+  const report = await verifyOnly(config, { emit: () => {}, signal: new AbortController().signal, flow: 'f' });
   return report.verification!;
 }
 

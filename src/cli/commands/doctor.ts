@@ -28,9 +28,9 @@ export function addDoctor(program: Command, perform: Perform): void {
 
 function roundtrip(sample: string | undefined): Work {
   return async (session) => {
-    const rows = sampleOf(sample), { config, ports } = await transferOf(session);
+    const rows = sampleOf(sample), { config, onlooker } = await transferOf(session);
     const { roundtrip } = await session.actions();
-    const report = await roundtrip(config, ports, rows);
+    const report = await roundtrip(config, onlooker, rows);
     const [{ roundtripText }, { isUnequal }] = await Promise.all([import('../report.js'), import('../../coordinator/roundtrip.js')]);
     const status = report.columns.some(isUnequal) ? 4 : report.columns.some(({ rows: { rejected } }) => rejected > 0) ? 6 : 0;
     return { exitStatus: status, document: report, text: roundtripText(report) };
@@ -51,9 +51,9 @@ function refusing(sample: string | undefined): Work {
 }
 
 async function doctor(session: Session) {
-  const { config, ports } = await transferOf(session, { destination: 'optional' });
+  const { config, onlooker } = await transferOf(session, { destination: 'optional' });
   const { doctor } = await session.actions();
-  const findings = await doctor({ ...config, destination: config.destination || undefined }, ports);
+  const findings = await doctor({ ...config, destination: config.destination || undefined }, onlooker);
   const [{ findingsText }, { statusOfFindings }] = await Promise.all([import('../report.js'), import('../outcomes.js')]);
   const text = findings.length === 0 ? 'All is well: nothing to mend.\n' : findingsText(findings);
   return { exitStatus: statusOfFindings(findings), document: { findings }, text };

@@ -25,9 +25,9 @@ export function addPlan(program: Command, perform: Perform): void {
 }
 
 async function plan(session: Session, ddl: string | undefined) {
-  const { config, ports } = await transferOf(session);
+  const { config, onlooker } = await transferOf(session);
   const { plan } = await session.actions();
-  const report = await plan(config, ports);
+  const report = await plan(config, onlooker);
   if (ddl !== undefined) await writeDdl(resolve(session.around.folder, ddl), report);
   const [{ planText }, { statusOfFindings }] = await Promise.all([import('../report.js'), import('../outcomes.js')]);
   return { exitStatus: statusOfFindings(report.findings), document: report, text: planText(report) };

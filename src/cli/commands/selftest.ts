@@ -18,9 +18,9 @@ export function addSelftest(program: Command, perform: Perform): void {
 }
 
 async function selftest(session: Session) {
-  const { config, ports } = await transferOf(session, { destination: 'optional' });
+  const { config, onlooker } = await transferOf(session, { destination: 'optional' });
   const { selftest } = await session.actions();
-  const report = await selftest(config.source, ports.signal);
+  const report = await selftest(config.source, onlooker.signal);
   const { selftestText } = await import('../report.js');
   return { exitStatus: report.types.some(({ differences }) => differences.length > 0) ? 4 : 0, document: report, text: selftestText(report) };
 }

@@ -29,7 +29,7 @@ export function addSync(program: Command, perform: Perform): void {
 }
 
 async function sync(session: Session) {
-  const { config, ports } = await transferOf(session);
+  const { config, ports: open } = await transferOf(session), ports = await open();
   const { sync } = await session.actions();
   const { runOutcome } = await import('../outcomes.js');
   return runOutcome(await sync(config, ports), ports.store);

@@ -21,8 +21,8 @@ export function addVerify(program: Command, perform: Perform): void {
 }
 
 async function verify(session: Session) {
-  const { config, ports } = await transferOf(session);
+  const { config, onlooker } = await transferOf(session);
   const { verifyOnly } = await session.actions();
   const { runOutcome } = await import('../outcomes.js');
-  return runOutcome(await verifyOnly(config, ports), ports.store);
+  return runOutcome(await verifyOnly(config, onlooker));
 }
