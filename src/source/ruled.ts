@@ -31,7 +31,7 @@ export function ruled(inner: Source, ports: RuledPorts): Source {
     ...(inner.defaultSchema !== undefined && { defaultSchema: inner.defaultSchema }),
     identity: (signal) => inner.identity(signal),
     async check(shapes, signal) {
-      return [...await inner.check(shapes.map(whole), signal), ...shapes.flatMap(leftFinding)];
+      return [...await inner.check(shapes.map(narrow), signal), ...shapes.flatMap(leftFinding)];
     },
     shapes: async (selection, signal) => (await inner.shapes(selection, signal)).map(ports.rule),
     ...(inner.objects && { objects: async (shapes: readonly Shape[], signal: AbortSignal) => wanted(await inner.objects!(shapes.map(whole), signal), shapes) }),

@@ -183,6 +183,13 @@ for (const name of servers) {
       await using only = await opened(database, { shapes: ['new'] });
       expect(only.snapshot.moment.exact).toBe(true);
     });
+
+    test('a column of a name that the driver can\'t read is told in the check, with the way round it', async () => {
+      await using database = await freshDatabase(name);
+      await database.query('CREATE TABLE t (id INT PRIMARY KEY, `__proto__` INT)');
+      await using from = await opened(database);
+      expect(await from.source.check(from.shapes, signal)).toContainEqual(expect.objectContaining({ level: 'error', error: 'refused', remedy: expect.stringMatching(/^leave it out: --columns '.*=-__proto__'$/) }));
+    });
   });
 
   describeWith(name, `what is special to ${name}: writing`, () => {

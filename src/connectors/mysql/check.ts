@@ -52,6 +52,14 @@ async function proxyFindings(session: Session, signal: AbortSignal): Promise<Fin
 async function selectFindings(session: Session, shapes: readonly Shape[], signal: AbortSignal): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const shape of shapes) {
+    const unreadable = shape.columns.find((column) => column.name in Object.prototype && column.name.startsWith('__'));
+    if (unreadable) {
+      findings.push({
+        level: 'error', code: 'select', error: 'refused', namespace: shape.namespace, message: `${shape.namespace}.${unreadable.name} can't be read: the driver takes no column of that name`,
+        remedy: `leave it out: --columns '${shape.namespace}=-${unreadable.name}'`,
+      });
+      continue;
+    }
     const columns = shape.columns.map((column) => name(column.name)).join(', ');
     const failure = await session.rows(`SELECT ${columns} FROM ${tableName(shape.schema, shape.name)} LIMIT 0`, signal).then(() => undefined, (error: unknown) => error);
     if (!failure) continue;
