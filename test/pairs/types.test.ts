@@ -127,7 +127,8 @@ for (const to of endNames) {
       const outcome = await syncJson(source.url, destination.url);
       expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
       const faults: string[] = [];
-      for (const { namespace, values, type } of source.tables) {
+      // Those whose key is the value are compared by the run itself.
+      for (const { namespace, values, type } of source.tables.filter(({ declared }) => !declared.endsWith(' as _id'))) {
         const table = namespace.split('.').at(-1)!, held = await documentsAt(source.url, table), found = to === 'mongodb' ? await documentsAt(destination.url, table) : await documentTexts(destination, table);
         // mongo-java-server takes a binary of subtype 128 for one of subtype 0.
         const isKept = (value: string, id: number) => isSame(held.get(id)!, found.get(id)) && (isSame(value, held.get(id)) || value.includes('"subType":"80"'));

@@ -1,10 +1,8 @@
-import { BSON } from 'mongodb';
 import type { OpenOptions, Scratch, ScratchRefusal } from '../../contract.js';
 import { DsyncError } from '../../errors.js';
-import { bsonType, bufferOf, fieldOf } from '../../values/bson-bytes.js';
+import { documentOfJson } from '../../values/extended-json-bytes.js';
 import { isLongGone, likeScratch } from '../../values/scratch-name.js';
 import { absentTypes, nextValue, trialTables, type TrialForm, type TrialTable } from '../../values/trials.js';
-import { Fields, parseExtendedJson } from './json.js';
 import { natives } from './natives.js';
 import { connect, type Session } from './session.js';
 import { writerFor } from './write.js';
@@ -99,10 +97,7 @@ const changedOf: Documents = (table) => Array.from({ length: table.rows }, (_, i
 
 const numbered = (place: number): string => `{"$numberInt":"${place + 1}"}`;
 
-/** From canonical Extended JSON. JavaScript has not all dates of BSON: one of these fields at the top is a long with another type. */
+/** Of values in canonical Extended JSON. */
 function documentOf(...fields: readonly (readonly [string, string])[]): Uint8Array {
-  const dates = fields.map(([, value]) => /^\{"\$date":(\{"\$numberLong":"-?\d+"\})\}$/.exec(value)?.[1]);
-  const bytes = BSON.serialize(new Fields(fields.map(([name, value], i) => [name, parseExtendedJson(dates[i] ?? value)])));
-  for (const [i, [name]] of fields.entries()) if (dates[i] !== undefined) bytes[fieldOf(bufferOf(bytes), name)!.start - name.length - 2] = bsonType.date;
-  return bytes;
+  return documentOfJson(`{${fields.map(([name, value]) => `${JSON.stringify(name)}:${value}`).join(',')}}`);
 }
