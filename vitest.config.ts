@@ -7,7 +7,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 300_000,
     pool: 'forks',
-    maxWorkers: 2,
+    // Most of them wait: for servers to start, for locks, for a killed process to be resumed.
+    maxWorkers: 3,
     // Real servers are killed and restarted here: in CI a test that fails is tried once more, and the report says so.
     retry: process.env.CI ? 1 : 0,
   },

@@ -15,6 +15,8 @@ const column = (name: string) => ({ name, kind: 'text', types: {} }) as const;
 const rowsOf = async (end: End) => (await end.read('t', [column('id'), column('v')])).map((cells) => cells.join(' ')).sort();
 const widen: Partial<Record<EndName, string>> = { postgres18: 'ALTER TABLE t ALTER COLUMN v TYPE varchar(50)', mysql9: 'ALTER TABLE t MODIFY v varchar(50)', mariadb: 'ALTER TABLE t MODIFY v varchar(50)' };
 const linesOf = (path: string) => readFileSync(path, 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { readonly key: string });
+/** A row that is told twice counts as its last line has it. */
+const keysIn = (path: string) => [...new Set(linesOf(path).map(({ key }) => key))].sort();
 
 interface Pair extends AsyncDisposable { readonly source: End; readonly destination: End; readonly wires: Wires; readonly command: Command }
 
@@ -90,10 +92,10 @@ for (const to of ['postgres18', 'mysql9'] as const) {
       await running.says(/a row was rejected/);
       const { run } = await command.status(), path = join(command.state, 'rejects', `${run}.ndjson`);
       await source.execute("INSERT INTO t VALUES (3, 'too long: gone'), (4, 'too long: same'), (5, 'too long: other'), (6, 'too long: short')");
-      await until(async () => linesOf(path).length === 5);
+      await until(async () => keysIn(path).length === 5);
       await source.execute("UPDATE t SET v = 'six' WHERE id = 6");
       await until(async () => (await rowsOf(destination)).includes('6 six'));
-      expect(linesOf(path).map(({ key }) => key).sort()).toEqual(['id=2', 'id=3', 'id=4', 'id=5', 'id=6']);
+      expect(keysIn(path)).toEqual(['id=2', 'id=3', 'id=4', 'id=5', 'id=6']);
       running.kill('SIGINT');
       expect((await running.ended).by).toBe(130);
       expect((await command.status()).rejected).toBe(5);
