@@ -147,7 +147,7 @@ async function sequenceFindings(session: Session, target: Shape, signal: AbortSi
   for (const { name } of target.columns.filter((column) => column.type.kind === 'int')) {
     const [[sequence]] = await session.query('SELECT pg_get_serial_sequence($1, $2)', signal, [table, name]);
     if (sequence === null) continue;
-    const [[behind]] = await session.query(`SELECT (SELECT max(${quoted(name)}) FROM ${table}) >= (SELECT last_value + is_called::int FROM ${sequence})`, signal);
+    const [[behind]] = await session.query(`SELECT (SELECT max(${quoted(name)}) FROM ${table}) >= (SELECT last_value::numeric + is_called::int FROM ${sequence})`, signal);
     if (behind === 't') findings.push({
       level: 'warning', code: 'sequence-behind', namespace: target.namespace, message: `the sequence of ${target.namespace}.${name} would give out numbers that are taken`,
       remedy: `SELECT setval('${sequence.replaceAll("'", "''")}', (SELECT max(${quoted(name)}) FROM ${table}))`,

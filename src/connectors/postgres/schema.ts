@@ -36,7 +36,7 @@ const columnsQuery = `${chosen}
     (SELECT count(*) - 1 FROM pg_attribute b WHERE b.attrelid = a.attrelid AND b.attnum BETWEEN 1 AND a.attnum AND NOT b.attisdropped),
     n.nspname, q.relname, format('AS %s INCREMENT BY %s MINVALUE %s MAXVALUE %s START WITH %s CACHE %s%s', format_type(s.seqtypid, NULL), s.seqincrement, s.seqmin, s.seqmax, s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' END),
     s.seqincrement, o.oid IS NOT NULL,
-    CASE WHEN has_sequence_privilege(q.oid, 'SELECT, USAGE') THEN coalesce(pg_sequence_last_value(q.oid) + s.seqincrement, s.seqstart) END,
+    CASE WHEN has_sequence_privilege(q.oid, 'SELECT, USAGE') THEN coalesce(pg_sequence_last_value(q.oid)::numeric + s.seqincrement, s.seqstart) END,
     CASE WHEN y.typtype = 'd' THEN format_type(a.atttypid, a.atttypmod) END,
     (SELECT 'CONSTRAINT ' || quote_ident(k.conname) || ' NOT NULL' || CASE WHEN k.connoinherit THEN ' NO INHERIT' ELSE '' END FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
       WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND k.convalidated AND k.conislocal AND (k.connoinherit OR k.conname <> left(c.relname || '_' || a.attname, 54) || '_not_null'))
