@@ -53,29 +53,40 @@ async function factsOf(end: FreshDatabase): Promise<readonly string[]> {
   return all;
 }
 
-/** The statements of a dump, without those of the table \`child\`; undefined where there is no pg_dump that knows this server. */
-async function dumped({ url }: FreshDatabase): Promise<readonly string[] | undefined> {
-  const program = process.env.DSYNC_TEST_PG_DUMP ?? await findProgram('pg_dump'), run = promisify(execFile);
+/** Of version 18 or later: no older one knows these servers. */
+async function dumpProgram(): Promise<string | undefined> {
+  const program = process.env.DSYNC_TEST_PG_DUMP ?? await findProgram('pg_dump');
   const version = program && (await run(program, ['--version'])).stdout;
-  if (!version || Number(/ (\d+)/.exec(version)?.[1]) < 18) return undefined;
-  const { stdout } = await run(program, ['--schema-only', '--exclude-schema=_dsync', url]);
+  return version && Number(/ (\d+)/.exec(version)?.[1]) >= 18 ? program : undefined;
+}
+
+const run = promisify(execFile), pgDump = await dumpProgram();
+
+/** The statements of a dump, without those of the table \`child\`. */
+async function dumped({ url }: FreshDatabase): Promise<readonly string[]> {
+  const { stdout } = await run(pgDump!, ['--schema-only', '--exclude-schema=_dsync', url]);
   return stdout.split(/^--$/m).map((part) => part.trim()).filter((part) => /^[A-Z]/m.test(part) && !/restrict|^-- Dumped/m.test(part) && !/\bchild\b/.test(part)).sort();
 }
 
 const roleStands = `DO $$BEGIN CREATE ROLE ${role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END$$`;
 
 describeWith('postgres18', 'postgres18 → postgres18, all that there is', () => {
-  test('keeps all that pg_dump --schema-only shows', async () => {
+  test('keeps all that pg_dump reads of the catalogue', async () => {
     const source = await database('postgres18', roleStands, ...works(18, role)), destination = await database('postgres18');
     const outcome = await syncJson(source.url, destination.url);
     expect(outcome, outcome.stderr).toMatchObject({ status: 0 });
     expect(untold(outcome)).toEqual([]);
     expect(await factsOf(destination)).toEqual(await factsOf(source));
-    expect(await dumped(destination)).toEqual(await dumped(source));
     for (const end of [source, destination]) await end.query('ALTER TABLE posts DISABLE TRIGGER ALL');
     // What the source's sessions keep in store counts as given out.
     expect(await destination.query(`INSERT INTO people (name, nick) VALUES ('next', 'next') RETURNING id::text, shared::text`)).toEqual([{ id: '205', shared: '21' }]);
     for (const next of ['INSERT INTO posts DEFAULT VALUES RETURNING id::text', `SELECT nextval('alone')::text`]) expect(await destination.query(next)).toEqual(await source.query(next));
+  });
+
+  test.skipIf(!pgDump)(`is dumped alike${pgDump ? '' : ' (skipped: no pg_dump 18 or later; DSYNC_TEST_PG_DUMP names one)'}`, async () => {
+    const source = await database('postgres18', roleStands, ...works(18, role)), destination = await database('postgres18');
+    expect(await syncJson(source.url, destination.url)).toMatchObject({ status: 0 });
+    expect(await dumped(destination)).toEqual(await dumped(source));
   });
 });
 
